@@ -1,0 +1,277 @@
+//! The validated configuration: what the program uses. Every value in here has been checked, every
+//! name refers to something that exists.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+
+/// A whole configuration file.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that this was read from; relative paths in it start at its folder.
+    pub source: PathBuf,
+    /// `[server]`
+    pub server: Server,
+    /// `[[listeners]]`, at least one.
+    pub listeners: Vec<Listener>,
+    /// `[access_log]`; absent: no access log.
+    pub access_log: Option<AccessLog>,
+    /// `[plugins.NAME]`
+    pub plugins: BTreeMap<String, Plugin>,
+    /// `[upstreams.NAME]`
+    pub upstreams: BTreeMap<String, Upstream>,
+    /// `[[routes]]`, in the file's order.
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Worker threads; `workers = 0` in the file has become the number of cores.
+    pub workers: NonZeroUsize,
+    /// How long a shutdown waits for what is in flight.
+    pub shutdown_grace: Duration,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed and continued.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The outermost layer of every route's chain.
+    pub plugins: Vec<PluginUse>,
+    /// `server.limits`
+    pub limits: ServerLimits,
+}
+
+/// `server.limits`
+#[derive(Debug, Clone)]
+pub struct ServerLimits {
+    /// Open client connections, over all listeners and workers.
+    pub connections: usize,
+    /// Bytes of a request head, request line included.
+    pub header_bytes: usize,
+    /// Header fields of a request.
+    pub headers: usize,
+    /// From the first byte of a head (or the connection's start) to its end.
+    pub header_timeout: Duration,
+    /// How long a kept-alive connection may wait for its next request.
+    pub idle_timeout: Duration,
+    /// Bytes of a request body; `None`: no limit ("none" in the file).
+    pub body_bytes: Option<u64>,
+}
+
+/// `[[listeners]]`
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where to listen; port 0 picks a free one.
+    pub address: SocketAddr,
+}
+
+/// `[access_log]`
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// `format`
+    pub format: AccessLogFormat,
+    /// `path`; "-" (the default) is standard output.
+    pub path: AccessLogPath,
+}
+
+/// `access_log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// One JSON object a line.
+    Json,
+    /// One line of text, near to the common log format.
+    Text,
+}
+
+/// `access_log.path`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLogPath {
+    /// "-"
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// `[plugins.NAME]`
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    /// `component`
+    pub component: ComponentSource,
+    /// `on_failure`
+    pub on_failure: OnFailure,
+    /// `isolation`
+    pub isolation: Isolation,
+    /// `limits`
+    pub limits: PluginLimits,
+    /// `config` as JSON; `{}` where there is none.
+    pub config: serde_json::Map<String, serde_json::Value>,
+    /// Where it stands in the file.
+    pub origin: Origin,
+}
+
+/// `plugins.NAME.component`
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ComponentSource {
+    /// "builtin:NAME": one of the stock plugins.
+    Builtin(String),
+    /// A component's file, made absolute.
+    File(PathBuf),
+}
+
+/// `plugins.NAME.on_failure`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// 500, nothing is forwarded.
+    Reject,
+    /// As if the plugin were not listed.
+    Skip,
+}
+
+/// `plugins.NAME.isolation`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Instances are used again for later exchanges.
+    Reuse,
+    /// A fresh instance for each exchange.
+    Request,
+}
+
+/// `plugins.NAME.limits`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Computing time per hook.
+    pub time: Duration,
+    /// Time per hook with its waiting on host calls.
+    pub wall: Duration,
+    /// Linear memory per instance, bytes.
+    pub memory: usize,
+    /// Instances per worker.
+    pub instances: NonZeroUsize,
+}
+
+/// One entry of a `plugins = [...]` list: `"name"` or `{ use = "name", config = {...} }`.
+#[derive(Debug, Clone)]
+pub struct PluginUse {
+    /// A key of [`Config::plugins`].
+    pub plugin: String,
+    /// `config` of this use; it takes the place of the plugin's own. `None`: the plugin's own.
+    pub config: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Where it stands in the file, for messages: `routes[0].plugins[1]`.
+    pub origin: Origin,
+}
+
+/// A place in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The key's path, such as `routes[2].upstream`.
+    pub path: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// `[upstreams.NAME]`
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// `balance`
+    pub balance: Algorithm,
+    /// `hash_on`
+    pub hash_on: HashOn,
+    /// `targets`, at least one.
+    pub targets: Vec<Target>,
+    /// `timeouts`
+    pub timeouts: Timeouts,
+    /// `retries`
+    pub retries: Retries,
+}
+
+/// `upstreams.NAME.balance`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// "random"
+    Random,
+    /// "round-robin" (the default)
+    RoundRobin,
+    /// "weighted-round-robin"
+    WeightedRoundRobin,
+    /// "consistent-hash"
+    ConsistentHash,
+    /// "least-request"
+    LeastRequest,
+}
+
+/// `upstreams.NAME.hash_on`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashOn {
+    /// "client-ip" (the default)
+    ClientIp,
+    /// "header:NAME"
+    Header(HeaderName),
+    /// "cookie:NAME"
+    Cookie(String),
+    /// "query:NAME"
+    Query(String),
+    /// "path"
+    Path,
+    /// "plugin": what a plugin gave to `set-balance-key`.
+    Plugin,
+}
+
+/// `upstreams.NAME.targets[]`
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port; 80 where the URL has none.
+    pub port: u16,
+    /// What goes into Host when the client's is not preserved: as written in the URL.
+    pub authority: Arc<str>,
+    /// The path that request paths are joined to: "" or "/base", never with a slash at its end.
+    pub base_path: Arc<str>,
+    /// `weight`
+    pub weight: NonZeroU32,
+}
+
+/// `upstreams.NAME.timeouts`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until the connection stands. Default 2 s.
+    pub connect: Duration,
+    /// From the request's last byte to the response's head. Default 30 s.
+    pub response: Duration,
+    /// Between two pieces of a body, and of an unused kept connection. Default 60 s.
+    pub idle: Duration,
+}
+
+/// `upstreams.NAME.retries`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// Further targets that may be tried when a connection could not be made. Default 0.
+    pub connect_attempts: usize,
+}
+
+/// `[[routes]]`
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// `name`; default: its path.
+    pub name: Arc<str>,
+    /// `host`: exact in lower case, or `*.example.com`.
+    pub host: Option<String>,
+    /// `path`: a pattern that `route::Pattern` has accepted.
+    pub path: String,
+    /// `methods`; empty: all.
+    pub methods: Vec<Method>,
+    /// `upstream`: a key of [`Config::upstreams`].
+    pub upstream: String,
+    /// `plugins`
+    pub plugins: Vec<PluginUse>,
+    /// `timeout` of the whole exchange up to the end of the response's head; 60 s by default.
+    pub timeout: Duration,
+    /// `preserve_host`
+    pub preserve_host: bool,
+    /// Where it stands in the file.
+    pub origin: Origin,
+}

@@ -1,0 +1,354 @@
+//! `upstreams.NAME.targets`
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::hostname::{self, is_host};
+use super::model::Target;
+use super::reader::{Node, Section, quoted};
+
+const EXAMPLE: &str = r#"a table such as { url = "http://127.0.0.1:9001" }"#;
+
+pub(super) fn read_all(upstream: &mut Section<'_>) -> Vec<Target> {
+    let Some(node) = upstream.require("targets", r#"[{ url = "http://host:port" }, ...]"#) else {
+        return Vec::new();
+    };
+    let Some(items) = node.items() else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        node.unexpected(format_args!("at least one target, {EXAMPLE}"));
+    }
+    let mut targets: Vec<(Target, usize)> = Vec::new();
+    for item in &items {
+        let Some(target) = target(item) else { continue };
+        if let Some((_, line)) = targets.iter().find(|(other, _)| is_same(other, &target)) {
+            item.warning(format!(
+                "the same target as in line {line}; `weight` gives one a larger share"
+            ));
+        }
+        targets.push((target, item.line));
+    }
+    targets.into_iter().map(|(target, _)| target).collect()
+}
+
+fn is_same(one: &Target, other: &Target) -> bool {
+    one.host.eq_ignore_ascii_case(&other.host)
+        && one.port == other.port
+        && one.base_path == other.base_path
+}
+
+fn target(item: &Node<'_>) -> Option<Target> {
+    let mut section = item.section(EXAMPLE)?;
+    let url = section.require("url", "http://host[:port][/base]");
+    let weight = section
+        .read("weight", |node| node.whole(1..=65_535))
+        .and_then(NonZeroU32::new);
+    section.finish();
+    let node = url?;
+    match parse_url(node.string()?) {
+        Ok(url) => Some(Target {
+            host: url.host.to_owned(),
+            port: url.port,
+            authority: Arc::from(url.authority),
+            base_path: Arc::from(url.base_path),
+            weight: weight.unwrap_or(NonZeroU32::MIN),
+        }),
+        Err(reason) => {
+            node.problem(format!("{reason}; expected http://host[:port][/base]"));
+            None
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Url<'a> {
+    /// Without brackets.
+    host: &'a str,
+    port: u16,
+    authority: &'a str,
+    base_path: &'a str,
+}
+
+/// `http://` only, and no more of RFC 3986 than a target has use for. What is wrong is told in pieces that
+/// cannot hold a password.
+fn parse_url(text: &str) -> Result<Url<'_>, String> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err("found no scheme".to_owned());
+    };
+    if scheme.eq_ignore_ascii_case("https") {
+        return Err(
+            "TLS to targets is not part of this version; found the scheme \"https\"".to_owned(),
+        );
+    }
+    if !scheme.eq_ignore_ascii_case("http") {
+        return Err(format!("found the scheme {}", quoted(scheme)));
+    }
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at_checked(authority_end).unwrap_or((rest, ""));
+    if authority.contains('@') {
+        return Err("found a user name or password".to_owned());
+    }
+    if path.contains('#') {
+        return Err("found a fragment (\"#\")".to_owned());
+    }
+    if path.contains('?') {
+        return Err("found a query (\"?\")".to_owned());
+    }
+    let (host, port) = host_and_port(authority)?;
+    check_path(path)?;
+    Ok(Url {
+        host,
+        port,
+        authority,
+        base_path: path.trim_end_matches('/'),
+    })
+}
+
+fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
+    // A colon inside of brackets belongs to the address.
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    if !is_host(host) {
+        return Err(format!(
+            "found the host {}, which is not {}",
+            quoted(host),
+            hostname::EXPECTED
+        ));
+    }
+    let port = match port {
+        None => 80,
+        // `parse` alone would take "+80".
+        Some(port) => Some(port)
+            .filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|port| port.parse().ok())
+            .filter(|port| *port > 0)
+            .ok_or_else(|| {
+                format!(
+                    "found the port {}, which is not a number from 1 to 65535",
+                    quoted(port)
+                )
+            })?,
+    };
+    Ok((host.trim_matches(['[', ']']), port))
+}
+
+/// RFC 3986, 3.3, and no "." or ".." segments: upstreams and caches disagree on who resolves them.
+fn check_path(path: &str) -> Result<(), String> {
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let fine = match byte {
+            b'%' => [bytes.next(), bytes.next()]
+                .iter()
+                .all(|digit| digit.is_some_and(|d| d.is_ascii_hexdigit())),
+            _ => byte.is_ascii_alphanumeric() || b"/:@-._~!$&'()*+,;=".contains(&byte),
+        };
+        if !fine {
+            return Err(format!(
+                "found the path {}, with something in it that has to be percent-encoded",
+                quoted(path)
+            ));
+        }
+    }
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(format!(
+            "found the path {}, with a dot segment",
+            quoted(path)
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{accepted, refused, warned};
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (text, host, port, authority, base_path) in [
+            (
+                "http://127.0.0.1:9001",
+                "127.0.0.1",
+                9001,
+                "127.0.0.1:9001",
+                "",
+            ),
+            (
+                "http://users.internal",
+                "users.internal",
+                80,
+                "users.internal",
+                "",
+            ),
+            (
+                "http://users.internal/",
+                "users.internal",
+                80,
+                "users.internal",
+                "",
+            ),
+            ("HTTP://Users:080/a/b/", "Users", 80, "Users:080", "/a/b"),
+            ("http://[::1]:9001/a", "::1", 9001, "[::1]:9001", "/a"),
+            ("http://[::1]", "::1", 80, "[::1]", ""),
+            (
+                "http://my_service:1/a@b:c/%2F~",
+                "my_service",
+                1,
+                "my_service:1",
+                "/a@b:c/%2F~",
+            ),
+            ("http://h//", "h", 80, "h", ""),
+        ] {
+            assert_eq!(
+                parse_url(text),
+                Ok(Url {
+                    host,
+                    port,
+                    authority,
+                    base_path
+                }),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_url() {
+        for (text, reason) in [
+            ("127.0.0.1:9001", "found no scheme"),
+            ("", "found no scheme"),
+            (
+                "https://u:hunter2@h",
+                "TLS to targets is not part of this version; found the scheme \"https\"",
+            ),
+            ("unix:///run/x.sock", "found the scheme \"unix\""),
+            ("http://u:hunter2@h", "found a user name or password"),
+            ("http://h?q", "found a query (\"?\")"),
+            ("http://h/#f", "found a fragment (\"#\")"),
+            ("http://h/a#f?", "found a fragment (\"#\")"),
+            (
+                "http://h:",
+                "found the port \"\", which is not a number from 1 to 65535",
+            ),
+            (
+                "http://h:0",
+                "found the port \"0\", which is not a number from 1 to 65535",
+            ),
+            (
+                "http://h:+80",
+                "found the port \"+80\", which is not a number from 1 to 65535",
+            ),
+            (
+                "http://h:65536",
+                "found the port \"65536\", which is not a number from 1 to 65535",
+            ),
+            (
+                "http://h/a b",
+                "found the path \"/a b\", with something in it that has to be percent-encoded",
+            ),
+            (
+                "http://h/%2",
+                "found the path \"/%2\", with something in it that has to be percent-encoded",
+            ),
+            (
+                "http://h/é",
+                "found the path \"/é\", with something in it that has to be percent-encoded",
+            ),
+            (
+                "http://h/a/../b",
+                "found the path \"/a/../b\", with a dot segment",
+            ),
+        ] {
+            assert_eq!(parse_url(text), Err(reason.to_owned()), "{text}");
+        }
+        for text in [
+            "http://",
+            "http://:80",
+            "http:///a",
+            "http://::1",
+            "http://[::1",
+            "http://[::1]a:80",
+            "http://a b",
+            "http://[a]:1",
+        ] {
+            let reason = parse_url(text).unwrap_err();
+            assert!(reason.starts_with("found the host "), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn weights() {
+        let config = accepted(
+            "upstreams.u.balance = \"weighted-round-robin\"\nupstreams.u.targets = [{ url = \"http://a\" }, { url = \"http://b\", weight = 65535 }]",
+        );
+        let weights: Vec<u32> = config
+            .upstreams
+            .get("u")
+            .unwrap()
+            .targets
+            .iter()
+            .map(|target| target.weight.get())
+            .collect();
+        assert_eq!(weights, [1, 65_535]);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (targets, expected) in [
+            (
+                "[]",
+                "1: upstreams.u.targets: found an empty array; expected at least one target, a table such as { url = \"http://127.0.0.1:9001\" }",
+            ),
+            (
+                "[\"http://a\"]",
+                "1: upstreams.u.targets[0]: found \"http://a\"; expected a table such as { url = \"http://127.0.0.1:9001\" }",
+            ),
+            (
+                "[{}]",
+                "1: upstreams.u.targets[0].url: missing; expected http://host[:port][/base]",
+            ),
+            (
+                "[{ url = 1 }]",
+                "1: upstreams.u.targets[0].url: found 1; expected a string",
+            ),
+            (
+                "[{ url = \"http://u:hunter2@h\" }]",
+                "1: upstreams.u.targets[0].url: found a user name or password; expected http://host[:port][/base]",
+            ),
+            (
+                "[{ url = \"http://h\", weight = 0 }]",
+                "1: upstreams.u.targets[0].weight: found 0; expected a whole number from 1 to 65535",
+            ),
+            (
+                "[{ url = \"http://h\", weight = 65536 }]",
+                "1: upstreams.u.targets[0].weight: found 65536; expected a whole number from 1 to 65535",
+            ),
+            (
+                "[{ url = \"http://h\", wieght = 1 }]",
+                "1: upstreams.u.targets[0].wieght: unknown key; did you mean \"weight\"?",
+            ),
+        ] {
+            assert_eq!(
+                refused(&format!("upstreams.u.targets = {targets}")),
+                [expected],
+                "{targets}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_listed_twice_is_odd() {
+        let (_, warnings) = warned(
+            "[upstreams.u]\ntargets = [\n{ url = \"http://a:80/\" },\n{ url = \"http://b\" },\n{ url = \"http://A\" }]",
+        );
+        assert_eq!(
+            warnings,
+            [
+                "5: upstreams.u.targets[2]: the same target as in line 3; `weight` gives one a larger share"
+            ]
+        );
+    }
+}

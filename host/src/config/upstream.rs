@@ -1,0 +1,304 @@
+//! `[upstreams.NAME]`
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::model::{Algorithm, HashOn, Timeouts, Upstream};
+use super::reader::{Node, Section};
+use super::{health, name, retries, target};
+
+pub(super) fn read(root: &mut Section<'_>) -> BTreeMap<String, Upstream> {
+    let mut upstreams = BTreeMap::new();
+    for (name, node) in root.section("upstreams").entries() {
+        name::check(&node, name);
+        if let Some(upstream) = upstream(&node) {
+            upstreams.insert(name.to_owned(), upstream);
+        }
+    }
+    upstreams
+}
+
+fn upstream(node: &Node<'_>) -> Option<Upstream> {
+    let mut section = node.section("a table")?;
+    let balance = section.take("balance");
+    let hash_on = section.take("hash_on");
+    let targets = target::read_all(&mut section);
+    let timeouts = timeouts(&mut section);
+    let retries = retries::read(&mut section);
+    health::read(&mut section);
+    connection(&mut section);
+    section.finish();
+
+    // A wrong algorithm is one problem, and not a second one for what goes with it.
+    let algorithm = match &balance {
+        None => Some(Algorithm::RoundRobin),
+        Some(node) => algorithm(node),
+    };
+    if let Some(node) = &hash_on
+        && algorithm.is_some_and(|algorithm| algorithm != Algorithm::ConsistentHash)
+    {
+        node.warning(r#"has no effect: only balance = "consistent-hash" hashes"#);
+    }
+    if let Some(Algorithm::RoundRobin) = algorithm
+        && targets.iter().any(|target| target.weight.get() != 1)
+    {
+        let place = balance.as_ref().unwrap_or(node);
+        place.warning(r#"round-robin gives every target the same share; balance = "weighted-round-robin" respects `weight`"#);
+    }
+    Some(Upstream {
+        balance: algorithm.unwrap_or(Algorithm::RoundRobin),
+        hash_on: hash_on.as_ref().and_then(key).unwrap_or(HashOn::ClientIp),
+        targets,
+        timeouts,
+        retries,
+    })
+}
+
+fn algorithm(node: &Node<'_>) -> Option<Algorithm> {
+    const ALGORITHMS: [(&str, Algorithm); 5] = [
+        ("random", Algorithm::Random),
+        ("round-robin", Algorithm::RoundRobin),
+        ("weighted-round-robin", Algorithm::WeightedRoundRobin),
+        ("consistent-hash", Algorithm::ConsistentHash),
+        ("least-request", Algorithm::LeastRequest),
+    ];
+    let nearest = match node.as_str() {
+        Some("peak-ewma") => "least-request",
+        Some("maglev") => "consistent-hash",
+        _ => return node.choice(&ALGORITHMS),
+    };
+    let name = node.as_str().unwrap_or_default();
+    node.problem(format!(
+        "\"{name}\" is not part of this version; the nearest to it is \"{nearest}\""
+    ));
+    None
+}
+
+fn key(node: &Node<'_>) -> Option<HashOn> {
+    const EXPECTED: &str =
+        r#""client-ip", "header:NAME", "cookie:NAME", "query:NAME", "path" or "plugin""#;
+    let key = match node.string_like(EXPECTED)?.split_once(':') {
+        Some(("header", name)) => name.parse::<HeaderName>().ok().map(HashOn::Header),
+        // A cookie's name is a token as a field's name is (RFC 6265, 4.1.1), but keeps its case.
+        Some(("cookie", name)) => name
+            .parse::<HeaderName>()
+            .ok()
+            .map(|_| HashOn::Cookie(name.to_owned())),
+        Some(("query", name)) => (!name.is_empty()).then(|| HashOn::Query(name.to_owned())),
+        Some(_) => None,
+        None => match node.as_str() {
+            Some("client-ip") => Some(HashOn::ClientIp),
+            Some("path") => Some(HashOn::Path),
+            Some("plugin") => Some(HashOn::Plugin),
+            _ => None,
+        },
+    };
+    if key.is_none() {
+        node.unexpected(EXPECTED);
+    }
+    key
+}
+
+fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
+    let mut section = upstream.section("timeouts");
+    let timeouts = Timeouts {
+        connect: section
+            .read("connect", Node::duration)
+            .unwrap_or(Duration::from_secs(2)),
+        response: section
+            .read("response", Node::duration)
+            .unwrap_or(Duration::from_secs(30)),
+        idle: section
+            .read("idle", Node::duration)
+            .unwrap_or(Duration::from_mins(1)),
+    };
+    section.finish();
+    timeouts
+}
+
+/// How targets are reached. There is one way so far; to take another than the one that was asked for
+/// would send in the clear, or past a proxy, what was not meant to go there.
+fn connection(upstream: &mut Section<'_>) {
+    if let Some(protocol) = upstream.take("protocol") {
+        match protocol.as_str() {
+            Some("http/1.1") => {}
+            Some("auto") => {
+                protocol.warning("accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1");
+            }
+            Some("h2") => protocol
+                .problem("\"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\""),
+            _ => protocol.not_one_of(["http/1.1", "auto"]),
+        }
+    }
+    // The address of a proxy may hold a password, and is not repeated.
+    if let Some(via) = upstream.take("via")
+        && via.as_str() != Some("direct")
+    {
+        via.problem("forward proxies are not part of this version; allowed: \"direct\"");
+    }
+    if let Some(mode) = upstream.take("via_mode")
+        && mode.choice(&[("auto", false), ("connect", true)]) == Some(true)
+    {
+        mode.warning("accepted, but forward proxies are not part of this version: targets are connected to directly");
+    }
+    if let Some(tls) = upstream.take("tls") {
+        tls.problem("TLS to targets is not part of this version");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{accepted, refused, warned};
+    use super::*;
+
+    const TARGETS: &str = "[upstreams.u]\ntargets = [{ url = \"http://a\" }]\n";
+
+    fn accepted_upstream(text: &str) -> Upstream {
+        accepted(&format!("{TARGETS}{text}"))
+            .upstreams
+            .remove("u")
+            .unwrap()
+    }
+
+    #[test]
+    fn defaults() {
+        let upstream = accepted_upstream("");
+        assert_eq!(
+            (upstream.balance, upstream.hash_on),
+            (Algorithm::RoundRobin, HashOn::ClientIp)
+        );
+        assert_eq!(
+            upstream.timeouts,
+            Timeouts {
+                connect: Duration::from_secs(2),
+                response: Duration::from_secs(30),
+                idle: Duration::from_mins(1)
+            }
+        );
+    }
+
+    #[test]
+    fn algorithms_and_keys() {
+        for (name, algorithm) in [
+            ("random", Algorithm::Random),
+            ("round-robin", Algorithm::RoundRobin),
+            ("weighted-round-robin", Algorithm::WeightedRoundRobin),
+            ("consistent-hash", Algorithm::ConsistentHash),
+            ("least-request", Algorithm::LeastRequest),
+        ] {
+            assert_eq!(
+                accepted_upstream(&format!("balance = \"{name}\"")).balance,
+                algorithm
+            );
+        }
+        for (text, key) in [
+            ("client-ip", HashOn::ClientIp),
+            (
+                "header:X-User",
+                HashOn::Header(HeaderName::from_static("x-user")),
+            ),
+            ("cookie:Session", HashOn::Cookie("Session".to_owned())),
+            ("query:a b:c", HashOn::Query("a b:c".to_owned())),
+            ("path", HashOn::Path),
+            ("plugin", HashOn::Plugin),
+        ] {
+            let upstream = accepted_upstream(&format!(
+                "balance = \"consistent-hash\"\nhash_on = \"{text}\""
+            ));
+            assert_eq!(upstream.hash_on, key, "{text}");
+        }
+    }
+
+    #[test]
+    fn timeouts_are_taken() {
+        let timeouts =
+            accepted_upstream("timeouts = { connect = \"1s\", response = \"2m\", idle = \"3ms\" }")
+                .timeouts;
+        assert_eq!(timeouts.connect, Duration::from_secs(1));
+        assert_eq!(timeouts.response, Duration::from_mins(2));
+        assert_eq!(timeouts.idle, Duration::from_millis(3));
+    }
+
+    #[test]
+    fn what_says_the_default_is_no_warning() {
+        accepted_upstream("protocol = \"http/1.1\"\nvia = \"direct\"\nvia_mode = \"auto\"");
+    }
+
+    #[test]
+    fn what_has_no_effect_is_a_warning() {
+        for (text, expected) in [
+            (
+                "hash_on = \"path\"",
+                "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" hashes",
+            ),
+            (
+                "protocol = \"auto\"",
+                "3: upstreams.u.protocol: accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1",
+            ),
+            (
+                "via_mode = \"connect\"",
+                "3: upstreams.u.via_mode: accepted, but forward proxies are not part of this version: targets are connected to directly",
+            ),
+        ] {
+            assert_eq!(warned(&format!("{TARGETS}{text}")).1, [expected], "{text}");
+        }
+        let (_, warnings) = warned("[upstreams.u]\ntargets = [{ url = \"http://a\", weight = 2 }]");
+        assert_eq!(
+            warnings,
+            [
+                "1: upstreams.u: round-robin gives every target the same share; balance = \"weighted-round-robin\" respects `weight`"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        const KEY: &str = r#"expected "client-ip", "header:NAME", "cookie:NAME", "query:NAME", "path" or "plugin""#;
+        for (text, expected) in [
+            (
+                "balance = \"fastest\"",
+                "3: upstreams.u.balance: found \"fastest\"; allowed: \"random\", \"round-robin\", \"weighted-round-robin\", \"consistent-hash\", \"least-request\"".to_owned(),
+            ),
+            (
+                "balance = \"peak-ewma\"\nhash_on = \"path\"",
+                "3: upstreams.u.balance: \"peak-ewma\" is not part of this version; the nearest to it is \"least-request\"".to_owned(),
+            ),
+            (
+                "balance = \"maglev\"",
+                "3: upstreams.u.balance: \"maglev\" is not part of this version; the nearest to it is \"consistent-hash\"".to_owned(),
+            ),
+            ("hash_on = \"header:\"\nbalance = \"consistent-hash\"", format!("3: upstreams.u.hash_on: found \"header:\"; {KEY}")),
+            ("hash_on = \"cookie:a b\"\nbalance = \"consistent-hash\"", format!("3: upstreams.u.hash_on: found \"cookie:a b\"; {KEY}")),
+            ("hash_on = \"query:\"\nbalance = \"consistent-hash\"", format!("3: upstreams.u.hash_on: found \"query:\"; {KEY}")),
+            ("hash_on = \"body\"\nbalance = \"consistent-hash\"", format!("3: upstreams.u.hash_on: found \"body\"; {KEY}")),
+            (
+                "timeouts.connect = \"0ms\"",
+                "3: upstreams.u.timeouts.connect: found \"0ms\"; expected a duration longer than zero".to_owned(),
+            ),
+            (
+                "timeouts.conect = \"1s\"",
+                "3: upstreams.u.timeouts.conect: unknown key; did you mean \"connect\"?".to_owned(),
+            ),
+            (
+                "protocol = \"h2\"",
+                "3: upstreams.u.protocol: \"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\"".to_owned(),
+            ),
+            ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"auto\"".to_owned()),
+            (
+                "via = \"http://user:hunter2@proxy:3128\"",
+                "3: upstreams.u.via: forward proxies are not part of this version; allowed: \"direct\"".to_owned(),
+            ),
+            ("via_mode = \"tunnel\"", "3: upstreams.u.via_mode: found \"tunnel\"; allowed: \"auto\", \"connect\"".to_owned()),
+            ("tls = {}", "3: upstreams.u.tls: TLS to targets is not part of this version".to_owned()),
+            ("balancer = 1", "3: upstreams.u.balancer: unknown key; did you mean \"balance\"?".to_owned()),
+        ] {
+            assert_eq!(refused(&format!("{TARGETS}{text}")), [expected], "{text}");
+        }
+        assert_eq!(
+            refused("[upstreams.u]"),
+            ["1: upstreams.u.targets: missing; expected [{ url = \"http://host:port\" }, ...]"]
+        );
+    }
+}

@@ -1,0 +1,374 @@
+//! Everything that can go wrong in an exchange, by its source, and the one place where it becomes
+//! a response.
+//!
+//! The client learns a status, a short reason that is the same for everybody, and `proxy-status`
+//! (RFC 9209). Addresses, plugin names and error texts go to the log only.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+
+static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// The name of the field that carries an exchange's identifier.
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Why the gateway answers itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The client sent something that can't be taken.
+    #[error(transparent)]
+    Client(#[from] ClientFailure),
+    /// No route leads there.
+    #[error(transparent)]
+    Route(#[from] RouteFailure),
+    /// A plugin failed; the text is for the log.
+    #[error("plugin failed: {0}")]
+    Plugin(String),
+    /// No answer could be had from the upstream.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamFailure),
+    /// The response's body broke off before it was passed on; the text is for the log.
+    #[error("the response's body broke off: {0}")]
+    BrokenBody(String),
+    /// A limit is reached.
+    #[error("{0}")]
+    Limit(&'static str),
+    /// Something that should not happen; the text is for the log.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// What a client can do wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ClientFailure {
+    /// 400; the text says what, and is shown to the client.
+    #[error("malformed request: {0}")]
+    Malformed(&'static str),
+    /// 408: the head or the body took too long.
+    #[error("the request did not arrive in time")]
+    Timeout,
+    /// 413: the body is larger than allowed.
+    #[error("the request body is too large")]
+    BodyTooLarge,
+    /// 431: the head is larger than allowed.
+    #[error("the request head is too large")]
+    HeadTooLarge,
+    /// 501: a method or transfer coding that the gateway does not implement.
+    #[error("not implemented: {0}")]
+    NotImplemented(&'static str),
+    /// 505
+    #[error("this HTTP version is not supported")]
+    Version,
+    /// The body broke off or was malformed after the head had been taken.
+    #[error("the request body broke off")]
+    BodyBroken,
+}
+
+/// What the route table can say no with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteFailure {
+    /// 404
+    #[error("no route for this host and path")]
+    NotFound,
+    /// 405, with the methods that are allowed.
+    #[error("the method is not allowed here")]
+    MethodNotAllowed {
+        /// For `Allow`.
+        allow: String,
+    },
+}
+
+/// What an upstream can do wrong; the texts are for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamFailure {
+    /// 502: the name could not be resolved.
+    #[error("{target}: name not resolved: {source}")]
+    Dns {
+        /// Host and port.
+        target: String,
+        /// What the resolver said.
+        source: std::io::Error,
+    },
+    /// 502: no connection.
+    #[error("{target}: no connection: {source}")]
+    Connect {
+        /// Host and port.
+        target: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// 504: no connection in time.
+    #[error("{target}: no connection within {limit:?}")]
+    ConnectTimeout {
+        /// Host and port.
+        target: String,
+        /// `timeouts.connect`
+        limit: Duration,
+    },
+    /// 504: no response head in time.
+    #[error("{target}: no response within {limit:?}")]
+    ResponseTimeout {
+        /// Host and port.
+        target: String,
+        /// `timeouts.response` or the route's `timeout`.
+        limit: Duration,
+    },
+    /// 502: the connection broke before a response.
+    #[error("{target}: connection broke before a response: {source}")]
+    Broken {
+        /// Host and port.
+        target: String,
+        /// What hyper said.
+        source: hyper::Error,
+    },
+    /// 502: what came back is not HTTP.
+    #[error("{target}: malformed response: {source}")]
+    Malformed {
+        /// Host and port.
+        target: String,
+        /// What hyper said.
+        source: hyper::Error,
+    },
+    /// 502: an answer that was not asked for, such as 101.
+    #[error("{target}: unexpected status {status}")]
+    Unexpected {
+        /// Host and port.
+        target: String,
+        /// What came.
+        status: StatusCode,
+    },
+    /// 503: no target is available.
+    #[error("upstream {upstream}: no target available")]
+    NoTarget {
+        /// Its name.
+        upstream: String,
+    },
+}
+
+/// How a failure looks to a client.
+struct Answer {
+    status: StatusCode,
+    /// A proxy error type of RFC 9209, section 2.3.
+    error: &'static str,
+    /// Words that give nothing inside away.
+    reason: &'static str,
+}
+
+impl Failure {
+    /// The status that a client sees.
+    pub fn status(&self) -> StatusCode {
+        self.answer().status
+    }
+
+    /// The proxy error type (RFC 9209), also the label of metrics.
+    pub fn error_type(&self) -> &'static str {
+        self.answer().error
+    }
+
+    fn answer(&self) -> Answer {
+        let (status, error, reason) = match self {
+            Self::Client(failure) => failure.parts(),
+            Self::Route(RouteFailure::NotFound) => {
+                (StatusCode::NOT_FOUND, "destination_not_found", "no route")
+            }
+            Self::Route(RouteFailure::MethodNotAllowed { .. }) => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "http_request_denied",
+                "method not allowed",
+            ),
+            Self::Plugin(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "proxy_internal_error",
+                "plugin failed",
+            ),
+            Self::Upstream(failure) => failure.parts(),
+            Self::BrokenBody(_) => (
+                StatusCode::BAD_GATEWAY,
+                "http_response_incomplete",
+                "upstream failed",
+            ),
+            Self::Limit(reason) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "connection_limit_reached",
+                *reason,
+            ),
+            Self::Internal(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "proxy_internal_error",
+                "internal error",
+            ),
+        };
+        Answer {
+            status,
+            error,
+            reason,
+        }
+    }
+
+    /// The response that the gateway makes of it: status, `proxy-status`, `x-request-id`, and a
+    /// short body, as JSON where the client asks for JSON.
+    pub fn respond(&self, request_id: &HeaderValue, json: bool) -> Response<Bytes> {
+        let answer = self.answer();
+        let mut body = String::with_capacity(128);
+        let id = request_id.to_str().unwrap_or("-");
+        let status = answer.status.as_u16();
+        let reason = answer.reason;
+        let content_type = if json {
+            let value = serde_json::json!({ "status": status, "error": reason, "request_id": id });
+            let _ = writeln!(body, "{value}");
+            "application/json"
+        } else {
+            let _ = writeln!(body, "{status} {reason}\nrequest id: {id}");
+            "text/plain; charset=utf-8"
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = answer.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(REQUEST_ID.clone(), request_id.clone());
+        if let Ok(value) = HeaderValue::from_str(&format!("sluicegate; error={}", answer.error)) {
+            headers.insert(PROXY_STATUS.clone(), value);
+        }
+        self.add_own_fields(headers);
+        response
+    }
+
+    fn add_own_fields(&self, headers: &mut HeaderMap) {
+        if let Self::Route(RouteFailure::MethodNotAllowed { allow }) = self
+            && let Ok(allow) = HeaderValue::from_str(allow)
+        {
+            headers.insert(ALLOW, allow);
+        }
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+    }
+}
+
+type Parts = (StatusCode, &'static str, &'static str);
+
+impl ClientFailure {
+    fn parts(self) -> Parts {
+        match self {
+            Self::Malformed(reason) => (StatusCode::BAD_REQUEST, "http_request_error", reason),
+            Self::Timeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "http_request_error",
+                "the request took too long",
+            ),
+            Self::BodyTooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "http_request_error",
+                "request body too large",
+            ),
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "http_request_error",
+                "request head too large",
+            ),
+            Self::NotImplemented(reason) => {
+                (StatusCode::NOT_IMPLEMENTED, "http_request_error", reason)
+            }
+            Self::Version => (
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "http_request_error",
+                "HTTP version not supported",
+            ),
+            Self::BodyBroken => (
+                StatusCode::BAD_REQUEST,
+                "http_request_error",
+                "the request body is malformed",
+            ),
+        }
+    }
+}
+
+impl UpstreamFailure {
+    fn parts(&self) -> Parts {
+        match self {
+            Self::Dns { .. } => (StatusCode::BAD_GATEWAY, "dns_error", "upstream not found"),
+            Self::Connect { source, .. } => {
+                let error = match source.kind() {
+                    std::io::ErrorKind::ConnectionRefused => "connection_refused",
+                    std::io::ErrorKind::TimedOut => "connection_timeout",
+                    std::io::ErrorKind::HostUnreachable
+                    | std::io::ErrorKind::NetworkUnreachable => "destination_ip_unroutable",
+                    _ => "connection_terminated",
+                };
+                (StatusCode::BAD_GATEWAY, error, "upstream failed")
+            }
+            Self::ConnectTimeout { .. } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "connection_timeout",
+                "upstream timed out",
+            ),
+            Self::ResponseTimeout { .. } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "http_response_timeout",
+                "upstream timed out",
+            ),
+            Self::Broken { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "connection_terminated",
+                "upstream failed",
+            ),
+            Self::Malformed { .. } | Self::Unexpected { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "http_protocol_error",
+                "upstream failed",
+            ),
+            Self::NoTarget { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "destination_unavailable",
+                "no target available",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inside_texts_do_not_reach_the_client() {
+        let failures = [
+            Failure::Plugin("secret".into()),
+            Failure::Internal("secret".into()),
+            Failure::Upstream(UpstreamFailure::NoTarget {
+                upstream: "secret".into(),
+            }),
+            Failure::Upstream(UpstreamFailure::Connect {
+                target: "secret".into(),
+                source: std::io::ErrorKind::ConnectionRefused.into(),
+            }),
+        ];
+        for failure in failures {
+            for json in [false, true] {
+                let response = failure.respond(&HeaderValue::from_static("id"), json);
+                assert!(!format!("{response:?}").contains("secret"), "{response:?}");
+                assert!(response.headers().contains_key(&PROXY_STATUS));
+                assert_eq!(response.headers().get(&REQUEST_ID).unwrap(), "id");
+            }
+        }
+    }
+
+    #[test]
+    fn a_503_says_when_to_come_back_and_a_405_what_is_allowed() {
+        let id = HeaderValue::from_static("id");
+        let response = Failure::Limit("too many").respond(&id, false);
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "1");
+        let failure = RouteFailure::MethodNotAllowed {
+            allow: "GET, HEAD".into(),
+        };
+        let response = Failure::from(failure).respond(&id, true);
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, HEAD");
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(body["request_id"], "id");
+    }
+}

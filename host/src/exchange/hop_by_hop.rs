@@ -1,0 +1,161 @@
+//! Fields that concern one connection only, and are never passed on (RFC 9110, section 7.6.1).
+//!
+//! They go **before** the first plugin sees the request. Removing them afterwards would let a
+//! client delete a field that a plugin has added, by naming it in `Connection`
+//! (the reason why Go deprecated `ReverseProxy.Director`).
+
+use http::header::{
+    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE,
+};
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Whether a plugin or a `reply` may not set this field: the host frames messages and decides
+/// about connections.
+pub fn is_forbidden(name: &HeaderName) -> bool {
+    is_hop_by_hop(name) || name == http::header::CONTENT_LENGTH
+}
+
+/// The fixed list.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    name == CONNECTION
+        || name == TRANSFER_ENCODING
+        || name == UPGRADE
+        || name == TE
+        || name == PROXY_AUTHENTICATE
+        || name == PROXY_AUTHORIZATION
+        || name == KEEP_ALIVE
+        || name == PROXY_CONNECTION
+        || name == HTTP2_SETTINGS
+}
+
+/// Removes the fixed list and every field that any `Connection` value names. `TE: trailers` is
+/// kept, for the next hop is asked for trailers by it; everything else in `TE` goes.
+///
+/// `Trailer` stays: it announces fields of the message, not of the connection.
+pub fn strip(headers: &mut HeaderMap) {
+    strip_named(headers);
+    let trailers = headers.contains_key(TE) && accepts_trailers(headers);
+    for name in [
+        &CONNECTION,
+        &TRANSFER_ENCODING,
+        &UPGRADE,
+        &TE,
+        &PROXY_AUTHENTICATE,
+        &PROXY_AUTHORIZATION,
+        &KEEP_ALIVE,
+        &PROXY_CONNECTION,
+        &HTTP2_SETTINGS,
+    ] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Fields that a `Connection` value may name without losing them: the gateway needs them to
+/// route and to frame the message, and no client has a say in that.
+fn is_needed(name: &HeaderName) -> bool {
+    name == http::header::HOST || name == http::header::CONTENT_LENGTH || name == TE
+}
+
+fn strip_named(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
+    }
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        .filter(|token| !is_common_option(token))
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !is_needed(name))
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// What nearly every `Connection` field says; none of them names another field to be removed.
+fn is_common_option(token: &[u8]) -> bool {
+    token.eq_ignore_ascii_case(b"close")
+        || token.eq_ignore_ascii_case(b"keep-alive")
+        || token.eq_ignore_ascii_case(b"upgrade")
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(TE)
+        .iter()
+        .flat_map(tokens)
+        .any(|token| token.eq_ignore_ascii_case(b"trailers"))
+}
+
+/// The comma-separated members of a list field, without white space around them.
+pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn removes_every_token_of_every_connection_value() {
+        let mut map = HeaderMap::new();
+        map.append(CONNECTION, HeaderValue::from_static("close, x-one"));
+        map.append(CONNECTION, HeaderValue::from_static(" X-Two ,,keep-alive"));
+        for name in [
+            "x-one",
+            "x-two",
+            "x-three",
+            "keep-alive",
+            "proxy-connection",
+        ] {
+            map.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        strip(&mut map);
+        assert_eq!(map, headers(&[("x-three", "1")]));
+    }
+
+    #[test]
+    fn a_connection_value_cannot_remove_what_frames_or_routes_the_message() {
+        let mut map = headers(&[
+            ("connection", "host, content-length"),
+            ("host", "a"),
+            ("content-length", "3"),
+        ]);
+        strip(&mut map);
+        assert_eq!(map, headers(&[("host", "a"), ("content-length", "3")]));
+    }
+
+    #[test]
+    fn only_trailers_survive_in_te() {
+        let mut map = headers(&[("te", "gzip;q=0.5, Trailers"), ("connection", "te")]);
+        strip(&mut map);
+        assert_eq!(map, headers(&[("te", "trailers")]));
+        let mut map = headers(&[("te", "gzip")]);
+        strip(&mut map);
+        assert!(map.is_empty());
+    }
+}

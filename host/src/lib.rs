@@ -1,0 +1,56 @@
+//! Sluicegate: an HTTP gateway whose request and response processing is written as WebAssembly
+//! components.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! accept → read head → validate and normalise → match route → strip hop-by-hop headers
+//!   → director chain (in order) → re-validate → pick target → send
+//!   → strip hop-by-hop headers → modify-response chain (in reverse) → write → record
+//! ```
+//!
+//! The modules stand in that order:
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`config`] | the file, and the validated types that it becomes |
+//! | [`snapshot`] | a configuration with everything looked up, compiled and numbered |
+//! | [`server`] | listeners, workers, connections; reads and checks heads |
+//! | [`gateway`] | the spine: one function that names every phase |
+//! | [`exchange`] | a request and its response on their way, and HTTP's rules for a proxy |
+//! | [`route`] | finds the route |
+//! | [`plugin`] | the components around an exchange |
+//! | [`balance`] | picks a target |
+//! | [`upstream`] | connections to targets |
+//! | [`observe`] | counters and the access log |
+//! | [`demo`] | sample upstreams and a gateway in front of them |
+//! | [`timer`] | a timer that costs nothing until it fires |
+//!
+//! # What a worker has to itself
+//!
+//! Each worker is one thread with a runtime, listening sockets, connections to upstreams and
+//! plugin instances of its own. Shared by all: the configuration's snapshot (immutable), the
+//! balancers (so that the order of targets is the same however many workers there are), and
+//! counters.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod balance;
+pub mod config;
+pub mod demo;
+pub mod exchange;
+pub mod gateway;
+pub mod observe;
+pub mod plugin;
+pub mod route;
+pub mod server;
+pub mod snapshot;
+pub mod timer;
+pub mod upstream;

@@ -1,0 +1,171 @@
+//! The last phase of an exchange: its response's body is followed to its end, then the exchange is
+//! recorded and its connection is told.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::access_log::{AccessLog, Entry};
+use crate::exchange::Failure;
+use crate::exchange::body::{BodyError, ResponseBody};
+use crate::server::connection::Context;
+use crate::server::guard::Signals;
+
+/// What is collected while an exchange goes on. Recorded when it is dropped, however it ends.
+#[derive(Debug)]
+pub struct Record {
+    signals: Rc<Signals>,
+    /// A client of HTTP/1.0 may take the connection's end for the body's.
+    ends_with_connection: bool,
+    entry: Option<Box<(AccessLog, Instant, Entry)>>,
+}
+
+impl Record {
+    /// Begins with the request's head.
+    pub fn begin(
+        context: &Context,
+        request: &Request<Incoming>,
+        client: IpAddr,
+        request_id: &HeaderValue,
+    ) -> Self {
+        let entry = context.worker.access_log.as_ref().map(|log| {
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            let entry = Entry {
+                ended: SystemTime::UNIX_EPOCH,
+                request_id: text(request_id),
+                client,
+                method: request.method().to_string(),
+                host: request
+                    .headers()
+                    .get(http::header::HOST)
+                    .map(text)
+                    .unwrap_or_default(),
+                target: request
+                    .uri()
+                    .path_and_query()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
+                route: String::new(),
+                // What nginx logs where the client went before the head was sent.
+                status: 499,
+                bytes: 0,
+                duration: std::time::Duration::ZERO,
+                error: "",
+                aborted: true,
+            };
+            Box::new((log.clone(), Instant::now(), entry))
+        });
+        Self {
+            signals: Rc::clone(&context.signals),
+            ends_with_connection: request.version() == Version::HTTP_10,
+            entry,
+        }
+    }
+
+    /// The route is known.
+    pub fn matched(&mut self, route: &Arc<str>) {
+        if let Some(record) = &mut self.entry {
+            record.2.route.push_str(route);
+        }
+    }
+
+    /// The gateway answers itself.
+    pub fn failed(&mut self, failure: &Failure) {
+        if let Some(record) = &mut self.entry {
+            record.2.error = failure.error_type();
+        }
+    }
+
+    /// Follows the response's body.
+    pub fn attach(mut self, response: Response<ResponseBody>) -> Response<Recorded> {
+        if let Some(record) = &mut self.entry {
+            record.2.status = response.status().as_u16();
+        }
+        response.map(|body| {
+            let mut recorded = Recorded { body, record: self };
+            if recorded.body.is_end_stream() {
+                recorded.record.completed();
+            }
+            recorded
+        })
+    }
+
+    fn passed(&mut self, bytes: usize) {
+        if let Some(record) = &mut self.entry {
+            record.2.bytes += bytes as u64;
+        }
+    }
+
+    fn completed(&mut self) {
+        if let Some(record) = &mut self.entry {
+            record.2.aborted = false;
+        }
+    }
+
+    fn broke(&self, error: &BodyError) {
+        tracing::debug!("a response broke off: {error}");
+        if self.ends_with_connection {
+            self.signals.abort();
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.signals.end_exchange();
+        if let Some(record) = self.entry.take() {
+            let (log, began, mut entry) = *record;
+            entry.duration = began.elapsed();
+            entry.ended = SystemTime::now();
+            log.record(entry);
+        }
+    }
+}
+
+/// A response's body with the record of its exchange.
+#[derive(Debug)]
+pub struct Recorded {
+    body: ResponseBody,
+    record: Record,
+}
+
+impl Body for Recorded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.record.passed(frame.data_ref().map_or(0, Bytes::len));
+                if this.body.is_end_stream() {
+                    this.record.completed();
+                }
+            }
+            Poll::Ready(Some(Err(error))) => this.record.broke(error),
+            Poll::Ready(None) => this.record.completed(),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

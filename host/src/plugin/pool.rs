@@ -1,0 +1,156 @@
+//! Instances that wait for their next use, per worker.
+//!
+//! A hook call is synchronous, so a worker needs one instance of a layer at a time; more exist only
+//! while bodies stream through the plugin, each of which keeps its instance to its end. Nothing
+//! of an exchange stays in an instance that is given back, except what the guest itself keeps in
+//! its memory.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::failure::HookFailure;
+use super::instance::Instance;
+use super::registry::Layer;
+use crate::config::Isolation;
+
+/// A reused instance is replaced after so many uses: what a guest leaks has an end.
+const MAX_USES: u32 = 100_000;
+
+/// The instances of one layer on one worker.
+#[derive(Debug)]
+pub struct LayerPool {
+    /// The layer.
+    pub layer: Arc<Layer>,
+    idle: RefCell<Vec<Instance>>,
+    live: Cell<usize>,
+    returned: Notify,
+}
+
+impl LayerPool {
+    /// An empty pool.
+    pub fn new(layer: Arc<Layer>) -> Self {
+        Self {
+            layer,
+            idle: RefCell::default(),
+            live: Cell::new(0),
+            returned: Notify::new(),
+        }
+    }
+
+    /// Makes the first instance, so that no request has to wait for it.
+    ///
+    /// # Errors
+    /// See [`HookFailure`].
+    pub fn warm(self: &Rc<Self>) -> Result<(), HookFailure> {
+        if self.layer.isolation == Isolation::Reuse {
+            drop(self.try_lease()?);
+        }
+        Ok(())
+    }
+
+    /// An instance, a kept one or a new one. Waits, up to `limits.wall`, while
+    /// `limits.instances` are in use.
+    ///
+    /// # Errors
+    /// See [`HookFailure`].
+    pub async fn lease(self: &Rc<Self>) -> Result<Lease, HookFailure> {
+        match self.try_lease() {
+            Err(HookFailure::Exhausted) => {}
+            result => return result,
+        }
+        let wait = async {
+            loop {
+                self.returned.notified().await;
+                match self.try_lease() {
+                    Err(HookFailure::Exhausted) => {}
+                    result => return result,
+                }
+            }
+        };
+        tokio::time::timeout(self.layer.limits.wall, wait)
+            .await
+            .unwrap_or(Err(HookFailure::Exhausted))
+    }
+
+    fn try_lease(self: &Rc<Self>) -> Result<Lease, HookFailure> {
+        let idle = self.idle.borrow_mut().pop();
+        let instance = match idle {
+            Some(instance) => instance,
+            None if self.live.get() >= self.layer.limits.instances.get() => {
+                return Err(HookFailure::Exhausted);
+            }
+            None => {
+                let instance = Instance::new(&self.layer)?;
+                self.live.set(self.live.get() + 1);
+                instance
+            }
+        };
+        Ok(Lease {
+            instance: Some(instance),
+            pool: Rc::clone(self),
+        })
+    }
+
+    /// Instances that exist, idle or in use.
+    pub fn live(&self) -> usize {
+        self.live.get()
+    }
+
+    fn give_back(&self, instance: Option<Instance>) {
+        match instance {
+            Some(instance)
+                if self.layer.isolation == Isolation::Reuse && instance.uses < MAX_USES =>
+            {
+                self.idle.borrow_mut().push(instance);
+            }
+            _ => self.live.set(self.live.get().saturating_sub(1)),
+        }
+        self.returned.notify_one();
+    }
+}
+
+/// An instance in use; given back when it is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    /// `None` once the instance has been discarded.
+    instance: Option<Instance>,
+    pool: Rc<LayerPool>,
+}
+
+impl Lease {
+    /// Uses the instance. After a failure that may have left it in any state it is discarded.
+    ///
+    /// # Errors
+    /// The call's.
+    pub fn run<T>(
+        &mut self,
+        call: impl FnOnce(&mut Instance) -> Result<T, HookFailure>,
+    ) -> Result<T, HookFailure> {
+        let instance = self
+            .instance
+            .as_mut()
+            .ok_or_else(|| HookFailure::NoInstance("it has been discarded".to_owned()))?;
+        instance.uses += 1;
+        let result = call(instance);
+        if let Err(failure) = &result
+            && !failure.spares_instance()
+        {
+            self.instance = None;
+        }
+        result
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &Layer {
+        &self.pool.layer
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.give_back(self.instance.take());
+    }
+}

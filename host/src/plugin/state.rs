@@ -1,0 +1,63 @@
+//! What the host functions of one instance work on.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::random::WasiRandomCtx;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::wasi;
+use crate::exchange::Exchange;
+
+/// The data of an instance's store.
+pub struct State {
+    /// The exchange that is inside of the instance for the time of a call; a vacant one otherwise.
+    pub exchange: Box<Exchange>,
+    /// The plugin's name, for its log lines.
+    pub plugin: Arc<str>,
+    /// Memory and table limits.
+    pub limits: StoreLimits,
+    wasi: WasiCtx,
+    table: ResourceTable,
+    random: WasiRandomCtx,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("plugin", &self.plugin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// The state of a fresh instance that may use so many bytes of memory.
+    pub fn new(plugin: Arc<str>, memory: usize) -> Self {
+        Self {
+            exchange: Box::new(Exchange::vacant()),
+            wasi: wasi::nothing_granted(&plugin),
+            plugin,
+            limits: StoreLimitsBuilder::new()
+                .memory_size(memory)
+                .table_elements(100_000)
+                .build(),
+            table: ResourceTable::new(),
+            random: WasiRandomCtx::default(),
+        }
+    }
+
+    /// Random numbers for the guest.
+    pub fn randomness(&mut self) -> &mut WasiRandomCtx {
+        &mut self.random
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}

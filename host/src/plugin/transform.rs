@@ -1,0 +1,135 @@
+//! A body that streams through a plugin: each piece goes into the guest's transform, what comes
+//! out takes its place. Backpressure holds, because nothing is read before it is asked for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use wasmtime::component::ResourceAny;
+
+use super::failure::HookFailure;
+use super::instance::Side;
+use super::pool::Lease;
+use crate::exchange::body::BodyError;
+
+/// A guest's transform and the instance that it lives in.
+#[derive(Debug)]
+pub struct Transform {
+    lease: Lease,
+    handle: ResourceAny,
+    side: Side,
+}
+
+impl Transform {
+    /// A transform that `open` has returned.
+    pub fn new(lease: Lease, handle: ResourceAny, side: Side) -> Self {
+        Self {
+            lease,
+            handle,
+            side,
+        }
+    }
+
+    fn step(&mut self, chunk: Option<&[u8]>) -> Result<Bytes, BodyError> {
+        let (handle, side) = (self.handle, self.side);
+        self.lease
+            .run(|instance| instance.transform(side, handle, chunk))
+            .map(Bytes::from)
+            .map_err(|failure| self.report(&failure))
+    }
+
+    fn report(&self, failure: &HookFailure) -> BodyError {
+        let plugin = &*self.lease.layer().name;
+        tracing::error!(plugin, hook = ?self.side, "plugin failed in a body: {failure}");
+        format!("plugin {plugin} failed").into()
+    }
+}
+
+impl Drop for Transform {
+    fn drop(&mut self) {
+        let handle = self.handle;
+        // Where this fails the instance is discarded, and the transform with it.
+        let _ = self.lease.run(|instance| instance.drop_transform(handle));
+    }
+}
+
+/// A body and the transform around it.
+#[derive(Debug)]
+pub struct Transformed<B> {
+    inner: B,
+    transform: Option<Transform>,
+    trailers: Option<Frame<Bytes>>,
+}
+
+impl<B> Transformed<B> {
+    /// Puts a transform around a body.
+    pub fn new(inner: B, transform: Transform) -> Self {
+        Self {
+            inner,
+            transform: Some(transform),
+            trailers: None,
+        }
+    }
+
+    /// The body that goes in.
+    pub fn inner(&self) -> &B {
+        &self.inner
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for Transformed<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        while let Some(transform) = &mut this.transform {
+            let frame = match ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    this.transform = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => return Poll::Ready(this.finish()),
+            };
+            match frame.into_data() {
+                Ok(chunk) if chunk.is_empty() => {}
+                Ok(chunk) => match transform.step(Some(&chunk)) {
+                    Ok(output) if output.is_empty() => {}
+                    Ok(output) => return Poll::Ready(Some(Ok(Frame::data(output)))),
+                    Err(error) => {
+                        this.transform = None;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                },
+                Err(trailers) => {
+                    this.trailers = Some(trailers);
+                    return Poll::Ready(this.finish());
+                }
+            }
+        }
+        Poll::Ready(this.trailers.take().map(Ok))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+impl<B> Transformed<B> {
+    fn finish(&mut self) -> Option<Result<Frame<Bytes>, BodyError>> {
+        let mut transform = self.transform.take()?;
+        match transform.step(None) {
+            Ok(output) if output.is_empty() => self.trailers.take().map(Ok),
+            Ok(output) => Some(Ok(Frame::data(output))),
+            Err(error) => {
+                self.trailers = None;
+                Some(Err(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Listeners, workers and client connections.
+//!
+//! - [`listen`]: sockets, one per listener and worker
+//! - [`worker`]: one thread with its own runtime, connections, upstream pool and plugin instances
+//! - [`connection`]: one client's connection from accept to close
+//! - [`guard`]: shows hyper only what [`message`] and [`body_framing`] have accepted
+//! - [`interim`]: 1xx responses on their way to the client
+//!
+//! [`Server`] is the whole of it, for the command line and for tests.
+
+pub mod body_framing;
+pub mod connection;
+pub mod guard;
+pub mod interim;
+pub mod listen;
+pub mod message;
+pub mod worker;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::{AccessLogPath, Config, Problem};
+use crate::observe::access_log::AccessLog;
+use crate::plugin::registry::Progress;
+use crate::snapshot::Snapshot;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    draining: watch::Sender<bool>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// Why the gateway does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration's plugins can't be used.
+    #[error("{}", list(file, problems))]
+    Plugins {
+        /// The configuration file.
+        file: PathBuf,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+    /// An address can't be listened on.
+    #[error("listeners: {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The access log can't be opened.
+    #[error("access_log.path: {path}: {source}")]
+    AccessLog {
+        /// Its path.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A thread or runtime can't be had.
+    #[error("can't start a worker: {0}")]
+    Worker(std::io::Error),
+}
+
+fn list(file: &std::path::Path, problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| problem.in_file(file).to_string())
+        .collect();
+    lines.join("\n")
+}
+
+impl StartError {
+    /// Whether the configuration is to blame, not the machine at this moment.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Plugins { .. })
+    }
+}
+
+/// Loads what the configuration names, without binding anything.
+///
+/// # Errors
+/// [`StartError::Plugins`]
+pub fn load(config: &Config, progress: Progress<'_>) -> Result<Arc<Snapshot>, StartError> {
+    Snapshot::new(config, progress)
+        .map(Arc::new)
+        .map_err(|problems| StartError::Plugins {
+            file: config.source.clone(),
+            problems,
+        })
+}
+
+impl Server {
+    /// Loads the plugins, then binds the listeners, then serves: no port is open before
+    /// everything behind it is ready.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing runs then.
+    pub fn start(config: &Config, progress: Progress<'_>) -> Result<Self, StartError> {
+        let snapshot = load(config, progress)?;
+        let access_log = config
+            .access_log
+            .as_ref()
+            .map(AccessLog::open)
+            .transpose()
+            .map_err(|source| StartError::AccessLog {
+                path: access_log_path(config),
+                source,
+            })?;
+        let workers = config.server.workers.get();
+        let sockets = listen::bind(&config.listeners, workers)?;
+        let (draining, _) = watch::channel(false);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let mut server = Self {
+            addresses: sockets.addresses,
+            draining,
+            workers: Vec::new(),
+        };
+        for (number, listeners) in sockets.per_worker.into_iter().enumerate() {
+            let seed = worker::Seed {
+                snapshot: Arc::clone(&snapshot),
+                listeners,
+                draining: server.draining.subscribe(),
+                grace: config.server.shutdown_grace,
+                connections: Arc::clone(&connections),
+                access_log: access_log.clone(),
+            };
+            let thread = worker::spawn(number, seed).map_err(StartError::Worker)?;
+            server.workers.push(thread);
+        }
+        Ok(server)
+    }
+
+    /// The addresses that are listened on, in the configuration's order; a port 0 has become the
+    /// one that was picked.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops accepting, lets what is in flight finish within `server.shutdown_grace`, and waits
+    /// for the workers to end.
+    pub fn shut_down(mut self) {
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.draining.send_replace(true);
+        for thread in self.workers.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a worker has panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn access_log_path(config: &Config) -> PathBuf {
+    match config.access_log.as_ref().map(|log| &log.path) {
+        Some(AccessLogPath::File(path)) => path.clone(),
+        _ => PathBuf::from("-"),
+    }
+}
+
+/// How long a refused client may take to read its answer before the connection is closed.
+const LINGER: Duration = Duration::from_secs(1);

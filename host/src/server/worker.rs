@@ -1,0 +1,144 @@
+//! One worker: a thread with a runtime of its own, and everything that a request needs. Nothing
+//! on a request's way is shared with other workers except counters and balancers.
+
+use std::cell::RefCell;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::Instant;
+
+use super::connection;
+use crate::observe::access_log::AccessLog;
+use crate::plugin::pool::LayerPool;
+use crate::snapshot::Snapshot;
+use crate::upstream::pool::Pool;
+
+/// What a worker is made of.
+#[derive(Debug)]
+pub struct Seed {
+    /// What to serve.
+    pub snapshot: Arc<Snapshot>,
+    /// Its own sockets.
+    pub listeners: Vec<TcpListener>,
+    /// Becomes `true` when the gateway stops.
+    pub draining: watch::Receiver<bool>,
+    /// How long it then waits for what is in flight.
+    pub grace: Duration,
+    /// Open client connections, over all workers.
+    pub connections: Arc<AtomicUsize>,
+    /// Where finished exchanges are recorded.
+    pub access_log: Option<AccessLog>,
+}
+
+/// What the exchanges of one worker share.
+#[derive(Debug)]
+pub struct Worker {
+    /// What is being served. Replaced as a whole; an exchange keeps what it began with.
+    pub generation: RefCell<Rc<Generation>>,
+    /// Open client connections, over all workers.
+    pub connections: Arc<AtomicUsize>,
+    /// Where finished exchanges are recorded.
+    pub access_log: Option<AccessLog>,
+    /// Becomes `true` when the gateway stops.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// A snapshot together with this worker's connections and instances for it.
+#[derive(Debug)]
+pub struct Generation {
+    /// What is being served.
+    pub snapshot: Arc<Snapshot>,
+    /// Kept upstream connections.
+    pub pool: Rc<Pool>,
+    /// Plugin instances, by the registry's layers.
+    pub layers: Vec<Rc<LayerPool>>,
+}
+
+impl Generation {
+    /// Nothing kept yet, except one instance of each layer.
+    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+        let layers: Vec<Rc<LayerPool>> = snapshot
+            .registry
+            .layers
+            .iter()
+            .map(|layer| Rc::new(LayerPool::new(Arc::clone(layer))))
+            .collect();
+        for layer in &layers {
+            if let Err(failure) = layer.warm() {
+                tracing::error!(plugin = &*layer.layer.name, "no first instance: {failure}");
+            }
+        }
+        let pool = Rc::new(Pool::new(snapshot.slots));
+        Self {
+            snapshot,
+            pool,
+            layers,
+        }
+    }
+}
+
+/// How often kept connections are looked through.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Starts a worker.
+///
+/// # Errors
+/// No thread or no runtime.
+pub fn spawn(number: usize, seed: Seed) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || {
+            let tasks = LocalSet::new();
+            tasks.block_on(&runtime, run(seed));
+        })
+}
+
+async fn run(seed: Seed) {
+    let worker = Rc::new(Worker {
+        generation: RefCell::new(Rc::new(Generation::new(seed.snapshot))),
+        connections: seed.connections,
+        access_log: seed.access_log,
+        draining: seed.draining.clone(),
+    });
+    let connections = Rc::new(RefCell::new(JoinSet::new()));
+    let mut accepting = JoinSet::new();
+    for listener in seed.listeners {
+        accepting.spawn_local(connection::accept(
+            Rc::clone(&worker),
+            listener,
+            Rc::clone(&connections),
+        ));
+    }
+    accepting.spawn_local(sweep(Rc::clone(&worker)));
+    let mut draining = seed.draining;
+    // An error means that the server is gone: the same as a stop.
+    let _ = draining.wait_for(|draining| *draining).await;
+    accepting.shutdown().await;
+    let open = std::mem::take(&mut *connections.borrow_mut());
+    drain(open, seed.grace).await;
+}
+
+/// Waits for connections to end, for at most `grace`.
+async fn drain(mut open: JoinSet<()>, grace: Duration) {
+    let all = async { while open.join_next().await.is_some() {} };
+    if tokio::time::timeout(grace, all).await.is_err() {
+        tracing::warn!("connections were still open after {grace:?} and have been closed");
+    }
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let generation = Rc::clone(&worker.generation.borrow());
+        generation.pool.sweep(Instant::now());
+    }
+}

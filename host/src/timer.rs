@@ -1,0 +1,101 @@
+//! A timer that costs a look at the clock to start and to stop.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+
+/// One timer for a connection's whole life, for whatever the connection waits for at the moment.
+///
+/// Nearly every timeout of a gateway is started and stopped without ever firing. So stopping leaves
+/// the runtime's timer where it is; when that one fires too early it is set to the current deadline.
+#[derive(Debug, Default)]
+pub struct Timer {
+    deadline: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timer {
+    /// A timer that is running.
+    pub fn started(after: Duration) -> Self {
+        Self {
+            deadline: Some(Instant::now() + after),
+            sleep: None,
+        }
+    }
+
+    /// Whether it has been started and has neither fired nor been stopped.
+    pub fn is_running(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// Starts it, or starts it again.
+    pub fn start(&mut self, after: Duration) {
+        self.deadline = Some(Instant::now() + after);
+    }
+
+    /// Stops it.
+    pub fn stop(&mut self) {
+        self.deadline = None;
+    }
+
+    /// Sets the deadline itself.
+    pub fn start_at(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    /// Ready once when the deadline has passed; pending while the timer is stopped.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(deadline) = self.deadline else {
+            return Poll::Pending;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if deadline < sleep.deadline() {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= deadline {
+                self.deadline = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn fires_at_the_latest_deadline_only() {
+        let began = Instant::now();
+        let mut timer = Timer::started(Duration::from_secs(10));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(timer.poll(&mut cx).is_pending());
+        timer.stop();
+        timer.start(Duration::from_secs(30));
+        std::future::poll_fn(|cx| timer.poll(cx)).await;
+        assert_eq!(began.elapsed().as_secs(), 30);
+        assert!(!timer.is_running());
+        timer.start(Duration::from_secs(5));
+        std::future::poll_fn(|cx| timer.poll(cx)).await;
+        assert_eq!(began.elapsed().as_secs(), 35);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_deadline_is_not_missed() {
+        let began = Instant::now();
+        let mut timer = Timer::started(Duration::from_secs(60));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(timer.poll(&mut cx).is_pending());
+        timer.start(Duration::from_secs(1));
+        std::future::poll_fn(|cx| timer.poll(cx)).await;
+        assert_eq!(began.elapsed().as_secs(), 1);
+    }
+}

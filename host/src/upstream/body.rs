@@ -1,0 +1,125 @@
+//! A response's body as it comes from the upstream. It drives the connection that it comes over, and
+//! gives it back to the pool when the response has ended.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::connection::Connection;
+use super::pool::Pool;
+use super::target::InFlight;
+use crate::exchange::body::BodyError;
+use std::time::Duration;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    /// `None` once it has been given back or has broken.
+    connection: Option<Box<Connection>>,
+    pool: Rc<Pool>,
+    idle: Duration,
+    in_flight: Option<InFlight>,
+}
+
+impl UpstreamBody {
+    /// The body of a response that came over `connection`. Between two pieces of it at most
+    /// `idle` may pass.
+    pub fn new(
+        incoming: Incoming,
+        connection: Box<Connection>,
+        pool: Rc<Pool>,
+        idle: Duration,
+        in_flight: InFlight,
+    ) -> Self {
+        let mut body = Self {
+            incoming,
+            connection: Some(connection),
+            pool,
+            idle,
+            in_flight: Some(in_flight),
+        };
+        if body.incoming.is_end_stream() {
+            body.finish();
+        }
+        body
+    }
+
+    fn finish(&mut self) {
+        let in_flight = self.in_flight.take();
+        if let Some(connection) = self.connection.take()
+            && let Some(target) = in_flight.as_ref().and_then(InFlight::target)
+        {
+            self.pool.give_back(target.slot, connection, self.idle);
+        }
+    }
+
+    fn fail(&mut self) {
+        self.connection = None;
+        self.in_flight = None;
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(connection) = &mut this.connection
+        {
+            connection.drive(cx);
+            polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        }
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(connection) = &mut this.connection {
+                    connection.timer.stop();
+                }
+                if this.incoming.is_end_stream() {
+                    this.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.fail();
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                this.finish();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let Some(connection) = &mut this.connection else {
+                    return Poll::Pending;
+                };
+                if !connection.timer.is_running() {
+                    connection.timer.start(this.idle);
+                }
+                if connection.timer.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let limit = this.idle;
+                this.fail();
+                Poll::Ready(Some(Err(format!("nothing came for {limit:?}").into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,76 @@
+//! Connections that wait for their next exchange: one pool per worker, a stack per target.
+//!
+//! Last in, first out: the connection that was used last is the warmest, and those that are not
+//! needed any more grow old at the bottom and are closed.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::Connection;
+
+/// Kept connections per target and worker.
+const MAX_IDLE: usize = 256;
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub struct Pool {
+    slots: RefCell<Vec<VecDeque<Idle>>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Box<Connection>,
+    expires: Instant,
+}
+
+impl Pool {
+    /// A pool for so many targets.
+    pub fn new(targets: usize) -> Self {
+        let mut slots = Vec::new();
+        slots.resize_with(targets, VecDeque::new);
+        Self {
+            slots: RefCell::new(slots),
+        }
+    }
+
+    /// The connection to a target that was used last and is still open.
+    pub fn take(&self, slot: usize) -> Option<Box<Connection>> {
+        let mut slots = self.slots.borrow_mut();
+        let stack = slots.get_mut(slot)?;
+        while let Some(mut idle) = stack.pop_back() {
+            if idle.connection.is_alive() {
+                return Some(idle.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for up to `idle`, if it can carry another exchange.
+    pub fn give_back(&self, slot: usize, mut connection: Box<Connection>, idle: Duration) {
+        if !connection.is_alive() {
+            return;
+        }
+        connection.timer.stop();
+        connection.served += 1;
+        let mut slots = self.slots.borrow_mut();
+        if let Some(stack) = slots.get_mut(slot) {
+            if stack.len() >= MAX_IDLE {
+                stack.pop_front();
+            }
+            stack.push_back(Idle {
+                connection,
+                expires: Instant::now() + idle,
+            });
+        }
+    }
+
+    /// Closes what is too old or has been closed by the target. To be called now and then.
+    pub fn sweep(&self, now: Instant) {
+        for stack in self.slots.borrow_mut().iter_mut() {
+            stack.retain_mut(|idle| idle.expires > now && idle.connection.is_alive());
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! An upstream and its targets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use http::HeaderValue;
+
+use crate::balance::{self, Balancer};
+use crate::config;
+
+/// A group of targets that serve the same requests. Shared by all workers.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its targets, in the file's order; a balancer's indices are indices of this list.
+    pub targets: Vec<Target>,
+    /// Picks among the targets.
+    pub balancer: Box<dyn Balancer>,
+    /// What a hashing balancer hashes.
+    pub hash_on: config::HashOn,
+    /// Time limits.
+    pub timeouts: config::Timeouts,
+    /// Further targets that may be tried when no connection could be made.
+    pub connect_attempts: usize,
+}
+
+/// One address that requests can be sent to.
+#[derive(Debug)]
+pub struct Target {
+    /// Where to connect.
+    pub endpoint: Endpoint,
+    /// Host for the target's own requests.
+    pub host: HeaderValue,
+    /// Prefix of every path: "" or "/base".
+    pub base_path: Arc<str>,
+    /// Index of the target among all targets of the configuration: its place in the pools.
+    pub slot: usize,
+    in_flight: AtomicU32,
+}
+
+/// Where a target's connections go.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// An address.
+    Address(SocketAddr),
+    /// A name, resolved for each new connection, and a port.
+    Name(Arc<str>, u16),
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+impl Upstream {
+    /// Makes an upstream of its configuration. `slots` gives out places in the pools.
+    pub fn new(
+        name: &str,
+        config: &config::Upstream,
+        slots: &mut std::ops::RangeFrom<usize>,
+    ) -> Self {
+        let mut balancer = balance::from_algorithm(config.balance);
+        let targets: Vec<Target> = config
+            .targets
+            .iter()
+            .zip(slots)
+            .map(|(target, slot)| {
+                balancer.add(balance::Target {
+                    name: &format!("{}:{}", target.host, target.port),
+                    weight: target.weight,
+                });
+                Target::new(target, slot)
+            })
+            .collect();
+        Self {
+            name: name.into(),
+            targets,
+            balancer,
+            hash_on: config.hash_on.clone(),
+            timeouts: config.timeouts,
+            connect_attempts: config.retries.connect_attempts,
+        }
+    }
+}
+
+impl balance::Pool for Upstream {
+    fn usable(&self, index: usize) -> bool {
+        index < self.targets.len()
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        self.targets.get(index).map_or(0, Target::in_flight)
+    }
+}
+
+impl Target {
+    fn new(config: &config::Target, slot: usize) -> Self {
+        let endpoint = match config.host.parse::<IpAddr>() {
+            Ok(address) => Endpoint::Address(SocketAddr::new(address, config.port)),
+            Err(_) => Endpoint::Name(config.host.as_str().into(), config.port),
+        };
+        Self {
+            endpoint,
+            host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
+            base_path: Arc::clone(&config.base_path),
+            slot,
+            in_flight: AtomicU32::new(0),
+        }
+    }
+
+    /// Exchanges that are going on with this target, over all workers.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts an exchange with a target for as long as it lives.
+#[derive(Debug)]
+pub struct InFlight {
+    upstream: Arc<Upstream>,
+    index: usize,
+}
+
+impl InFlight {
+    /// Begins to count.
+    pub fn new(upstream: Arc<Upstream>, index: usize) -> Self {
+        if let Some(target) = upstream.targets.get(index) {
+            target.in_flight.fetch_add(1, Ordering::Relaxed);
+        }
+        Self { upstream, index }
+    }
+
+    /// The target.
+    pub fn target(&self) -> Option<&Target> {
+        self.upstream.targets.get(self.index)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if let Some(target) = self.target() {
+            target.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
