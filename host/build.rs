@@ -5,6 +5,7 @@
 
 use std::env;
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +20,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("the host crate has no parent folder")?
         .to_owned();
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    for watched in ["plugins", "wit", "Cargo.lock", "Cargo.toml"] {
+    for watched in [
+        "plugins",
+        "wit",
+        ".cargo/config.toml",
+        "Cargo.lock",
+        "Cargo.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     ensure_target()?;
@@ -110,7 +117,10 @@ fn embed(target_dir: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
         let built = target_dir.join(TARGET).join("plugin").join(&file);
         let copy = out.join(&file);
         fs::copy(&built, &copy).map_err(|error| format!("{}: {error}", built.display()))?;
-        source.push_str(&format!("    ({plugin:?}, include_bytes!({copy:?})),\n"));
+        let copy = copy
+            .to_str()
+            .ok_or("the target directory's path is not UTF-8")?;
+        writeln!(source, "    ({plugin:?}, include_bytes!({copy:?})),")?;
     }
     source.push_str("];\n");
     fs::write(out.join("builtin.rs"), source)?;

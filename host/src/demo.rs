@@ -148,7 +148,10 @@ Ctrl-C ends the demo. Its configuration, to start your own gateway.toml from:
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().fold(String::new(), |mut text, line| {
+        let _ = writeln!(text, "  {line}");
+        text
+    })
 }
 
 fn configuration(listen: SocketAddr, upstreams: &[SocketAddr]) -> String {

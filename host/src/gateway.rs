@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, HOST};
-use http::{HeaderValue, Request, Response, Version};
+use http::header::{ACCEPT, CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -100,9 +100,8 @@ impl Way<'_> {
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
         let mut headers = parts.headers;
-        headers.remove(HOST);
         hop_by_hop::strip(&mut headers);
-        forwarded::write(&mut headers, &client, &host);
+        self.context.forwarded.write(&mut headers, &client, &host);
         headers.insert(REQUEST_ID.clone(), request_id.clone());
 
         let matched_path = if params.is_empty() {
@@ -132,7 +131,7 @@ impl Way<'_> {
             response: None,
             notes: Notes::default(),
         });
-        let deadline = Instant::now() + route.1.timeout;
+        let began = Instant::now();
         let mut chain = Chain::new(&self.generation.layers, &route.1.layers);
 
         // Director chain, in order. Every edit is validated when it is made, so what comes out is
@@ -144,7 +143,7 @@ impl Way<'_> {
             Inbound::Reply { passed, body } => (body, passed),
             Inbound::Forward(body) => {
                 // Pick target, send, strip hop-by-hop headers.
-                let body = self.send(&mut exchange, body, version, deadline).await?;
+                let body = self.send(&mut exchange, body, version, began).await?;
                 (body, chain.len())
             }
         };
@@ -162,7 +161,7 @@ impl Way<'_> {
         exchange: &mut Exchange,
         body: RequestBody,
         version: Version,
-        deadline: Instant,
+        began: Instant,
     ) -> Result<ResponseBody, Failure> {
         let snapshot = &self.generation.snapshot;
         let route = snapshot.routes.get(exchange.route).ok_or_else(no_such)?;
@@ -174,7 +173,8 @@ impl Way<'_> {
             pool: &self.generation.pool,
             upstream,
             preserve_host: route.preserve_host,
-            deadline,
+            began,
+            deadline: began + route.timeout,
             interim: (version != Version::HTTP_10)
                 .then(|| Arc::clone(&self.context.signals.interim)),
         };
@@ -194,6 +194,7 @@ fn normalise(parts: &http::request::Parts) -> Result<Target, Failure> {
     let path = parts
         .uri
         .path_and_query()
+        .cloned()
         .ok_or(ClientFailure::Malformed("malformed request target"))?;
     Target::from_client(path).map_err(|error| {
         ClientFailure::Malformed(match error {
@@ -269,9 +270,13 @@ fn asks_for_json(request: &Request<Incoming>) -> bool {
 }
 
 fn respond(exchange: Exchange, body: ResponseBody) -> Result<Response<ResponseBody>, Failure> {
-    let head = exchange
+    let mut head = exchange
         .response
         .ok_or_else(|| Failure::Internal("no response".to_owned()))?;
+    // A plugin may have made a 204 of a response with a body (RFC 9110, section 8.6).
+    if head.status == StatusCode::NO_CONTENT {
+        head.headers.remove(CONTENT_LENGTH);
+    }
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

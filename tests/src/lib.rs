@@ -1,1 +1,45 @@
-//! x
+//! The harness of the end-to-end tests: real sockets on both sides of a gateway.
+//!
+//! ```no_run
+//! use sluicegate_tests::{Answer, Gateway, Upstream};
+//!
+//! let upstream = Upstream::start(|_| Answer::ok("hello"));
+//! let gateway = Gateway::in_front_of(&upstream).start();
+//! let response = gateway.get("/x").header("a", "b").send();
+//! assert_eq!((response.status(), response.text()), (200, "hello"));
+//! assert_eq!(upstream.received()[0].header("a"), Some("b"));
+//! ```
+//!
+//! - [`Gateway`]: the gateway, in this process, on a free port
+//! - [`Process`]: the gateway's binary, in a process of its own
+//! - [`Upstream`], [`RawUpstream`], [`Refusing`]: what stands behind it
+//! - [`Wire`]: one end of a connection, down to the bytes
+//!
+//! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc
+)]
+
+mod answer;
+mod gateway;
+mod head;
+mod message;
+mod process;
+mod request;
+mod upstream;
+mod wait;
+mod wire;
+
+pub use answer::Answer;
+pub use gateway::{Gateway, GatewayBuilder};
+pub use head::Head;
+pub use message::{Body, Chunk, End, ReadError, Response, Transcript};
+pub use process::{Finished, Process};
+pub use request::RequestBuilder;
+pub use upstream::{RawUpstream, Received, Refusing, Upstream};
+pub use wait::{LIMIT, Signal, wait_until};
+pub use wire::Wire;

@@ -57,6 +57,7 @@ where
     }
 
     /// Puts a transform around it.
+    #[must_use]
     pub fn through(self, transform: Transform) -> Self {
         Self::Transformed(Box::new(Transformed::new(self, transform)))
     }

@@ -132,6 +132,12 @@ pub enum UpstreamFailure {
         /// What hyper said.
         source: hyper::Error,
     },
+    /// 502: a body whose end can be read in two ways.
+    #[error("{target}: ambiguous framing of the response")]
+    Framing {
+        /// Host and port.
+        target: String,
+    },
     /// 502: an answer that was not asked for, such as 101.
     #[error("{target}: unexpected status {status}")]
     Unexpected {
@@ -315,7 +321,7 @@ impl UpstreamFailure {
                 "connection_terminated",
                 "upstream failed",
             ),
-            Self::Malformed { .. } | Self::Unexpected { .. } => (
+            Self::Malformed { .. } | Self::Framing { .. } | Self::Unexpected { .. } => (
                 StatusCode::BAD_GATEWAY,
                 "http_protocol_error",
                 "upstream failed",

@@ -3,6 +3,7 @@
 //! What a trusted proxy sent is continued; what anybody else sent is replaced, so an upstream may
 //! believe all of it.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -71,40 +72,71 @@ fn parse_hop(text: &str) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
-/// Writes the four fields. `host` is the Host that the client asked for.
-pub fn write(headers: &mut HeaderMap, client: &Client, host: &HeaderValue) {
-    let mut text = String::with_capacity(96);
-    if client.trusted {
-        push_list(&mut text, headers, &FOR);
-    }
-    let _ = write!(text, "{}", client.peer);
-    put(headers, &FOR, &text);
+/// Writes the four fields for the requests of one connection. What does not change from one request
+/// to the next is kept.
+#[derive(Debug)]
+pub struct Forwarded {
+    peer: HeaderValue,
+    /// The last Host, and the element of `Forwarded` with it.
+    element: RefCell<Option<(HeaderValue, HeaderValue)>>,
+}
 
-    text.clear();
-    if client.trusted {
-        push_list(&mut text, headers, &FORWARDED);
+impl Forwarded {
+    /// For the requests of this peer.
+    pub fn new(peer: IpAddr) -> Self {
+        let peer = HeaderValue::from_str(&peer.to_canonical().to_string());
+        Self {
+            peer: peer.unwrap_or(HeaderValue::from_static("unknown")),
+            element: RefCell::default(),
+        }
     }
-    push_element(&mut text, client, host);
-    put(headers, &FORWARDED, &text);
 
-    if !client.trusted || !headers.contains_key(&HOST) {
-        headers.insert(HOST.clone(), host.clone());
+    /// Writes the fields. `host` is the Host that the client asked for.
+    pub fn write(&self, headers: &mut HeaderMap, client: &Client, host: &HeaderValue) {
+        let element = self.element(client, host);
+        if client.trusted {
+            append_to_list(headers, &FOR, &self.peer);
+            append_to_list(headers, &FORWARDED, &element);
+            if !headers.contains_key(&HOST) {
+                headers.insert(&HOST, host.clone());
+            }
+            if !headers.contains_key(&PROTO) {
+                headers.insert(&PROTO, HeaderValue::from_static(client.scheme.as_str()));
+            }
+        } else {
+            headers.insert(&FOR, self.peer.clone());
+            headers.insert(FORWARDED, element);
+            headers.insert(&HOST, host.clone());
+            headers.insert(&PROTO, HeaderValue::from_static(client.scheme.as_str()));
+        }
     }
-    if !client.trusted || !headers.contains_key(&PROTO) {
-        headers.insert(
-            PROTO.clone(),
-            HeaderValue::from_static(client.scheme.as_str()),
-        );
+
+    fn element(&self, client: &Client, host: &HeaderValue) -> HeaderValue {
+        let mut kept = self.element.borrow_mut();
+        if let Some((of, element)) = &*kept
+            && of == host
+        {
+            return element.clone();
+        }
+        let mut text = String::with_capacity(64);
+        push_element(&mut text, client, host);
+        let element =
+            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("for=unknown"));
+        *kept = Some((host.clone(), element.clone()));
+        element
     }
 }
 
-/// What is there already, as one list with a comma at its end.
-fn push_list(text: &mut String, headers: &HeaderMap, name: &HeaderName) {
+/// Continues what is there already, as one list.
+fn append_to_list(headers: &mut HeaderMap, name: &HeaderName, last: &HeaderValue) {
+    let mut text = Vec::with_capacity(96);
     for value in headers.get_all(name) {
-        if let Ok(value) = value.to_str() {
-            text.push_str(value);
-            text.push_str(", ");
-        }
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b", ");
+    }
+    text.extend_from_slice(last.as_bytes());
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(name, value);
     }
 }
 
@@ -123,12 +155,6 @@ fn push_element(text: &mut String, client: &Client, host: &HeaderValue) {
     }
     text.push_str(";proto=");
     text.push_str(client.scheme.as_str());
-}
-
-fn put(headers: &mut HeaderMap, name: &HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.insert(name.clone(), value);
-    }
 }
 
 #[cfg(test)]
@@ -159,7 +185,11 @@ mod tests {
         ]);
         let client = client(PEER, Scheme::Http, &[], &map);
         assert_eq!(client.address, PEER);
-        write(&mut map, &client, &HeaderValue::from_static("a.example"));
+        Forwarded::new(client.peer).write(
+            &mut map,
+            &client,
+            &HeaderValue::from_static("a.example"),
+        );
         assert_eq!(map[&FOR], "10.0.0.1");
         assert_eq!(map[&HOST], "a.example");
         assert_eq!(map[&PROTO], "http");
@@ -180,7 +210,7 @@ mod tests {
         ]);
         let client = client(PEER, Scheme::Http, &nets("10.0.0.0/8"), &map);
         assert_eq!(client.address.to_string(), "2.2.2.2");
-        write(&mut map, &client, &HeaderValue::from_static("a"));
+        Forwarded::new(client.peer).write(&mut map, &client, &HeaderValue::from_static("a"));
         assert_eq!(map[&FOR], "1.1.1.1, 2.2.2.2, 10.0.0.9, 10.0.0.1");
         assert_eq!(map.get_all(&FOR).iter().count(), 1);
         assert_eq!(map[&HOST], "outside");
@@ -206,7 +236,7 @@ mod tests {
         let mut map = HeaderMap::new();
         let peer = "2001:db8::1".parse().unwrap();
         let client = client(peer, Scheme::Http, &[], &map);
-        write(&mut map, &client, &HeaderValue::from_static("a"));
+        Forwarded::new(client.peer).write(&mut map, &client, &HeaderValue::from_static("a"));
         assert_eq!(
             map[&FORWARDED],
             "for=\"[2001:db8::1]\";host=\"a\";proto=http"

@@ -6,7 +6,7 @@ use super::target::Target;
 use crate::route::Params;
 
 /// The request on its way to the upstream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestHead {
     /// Method, as received or as a plugin changed it.
     pub method: Method,
@@ -18,7 +18,7 @@ pub struct RequestHead {
     pub host: HeaderValue,
     /// Host as a plugin wants it sent, whatever the route says.
     pub authority: Option<HeaderValue>,
-    /// End-to-end fields; Host is not among them.
+    /// End-to-end fields, and the client's Host, which is replaced when the request is sent.
     pub headers: HeaderMap,
     /// The path as it was matched; the parameters' values are pieces of it.
     pub matched_path: Box<str>,
@@ -64,7 +64,7 @@ pub enum Stage {
 }
 
 /// The response on its way to the client.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ResponseHead {
     /// Status, 200 to 599.
     pub status: StatusCode,

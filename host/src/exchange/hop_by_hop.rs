@@ -4,14 +4,7 @@
 //! client delete a field that a plugin has added, by naming it in `Connection`
 //! (the reason why Go deprecated `ReverseProxy.Director`).
 
-use http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE,
-};
-
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-static HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
 
 /// Whether a plugin or a `reply` may not set this field: the host frames messages and decides
 /// about connections.
@@ -19,17 +12,20 @@ pub fn is_forbidden(name: &HeaderName) -> bool {
     is_hop_by_hop(name) || name == http::header::CONTENT_LENGTH
 }
 
-/// The fixed list.
+/// The fixed list. Asked for every field of every message, so it looks at the length first.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    name == CONNECTION
-        || name == TRANSFER_ENCODING
-        || name == UPGRADE
-        || name == TE
-        || name == PROXY_AUTHENTICATE
-        || name == PROXY_AUTHORIZATION
-        || name == KEEP_ALIVE
-        || name == PROXY_CONNECTION
-        || name == HTTP2_SETTINGS
+    let name = name.as_str();
+    match name.len() {
+        2 => name == "te",
+        7 => name == "upgrade",
+        10 => name == "connection" || name == "keep-alive",
+        14 => name == "http2-settings",
+        16 => name == "proxy-connection",
+        17 => name == "transfer-encoding",
+        18 => name == "proxy-authenticate",
+        19 => name == "proxy-authorization",
+        _ => false,
+    }
 }
 
 /// Removes the fixed list and every field that any `Connection` value names. `TE: trailers` is
@@ -37,23 +33,22 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 ///
 /// `Trailer` stays: it announces fields of the message, not of the connection.
 pub fn strip(headers: &mut HeaderMap) {
-    strip_named(headers);
-    let trailers = headers.contains_key(TE) && accepts_trailers(headers);
-    for name in [
-        &CONNECTION,
-        &TRANSFER_ENCODING,
-        &UPGRADE,
-        &TE,
-        &PROXY_AUTHENTICATE,
-        &PROXY_AUTHORIZATION,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-        &HTTP2_SETTINGS,
-    ] {
+    while let Some(name) = headers
+        .keys()
+        .find(|name| is_hop_by_hop(name) && *name != TE)
+        .cloned()
+    {
+        if name == CONNECTION {
+            strip_named(headers);
+        }
         headers.remove(name);
     }
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+    if headers.contains_key(TE) {
+        let trailers = accepts_trailers(headers);
+        headers.remove(TE);
+        if trailers {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
     }
 }
 
@@ -64,9 +59,6 @@ fn is_needed(name: &HeaderName) -> bool {
 }
 
 fn strip_named(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

@@ -7,6 +7,7 @@
 //! - [`forwarded`]: `X-Forwarded-*` and `Forwarded`
 //! - [`body`] and [`client_body`]: bodies in both directions
 //! - [`edit`]: what a plugin may change, and why an edit is refused
+//! - [`representation`]: a head whose body is changed
 //! - [`failure`]: everything that can go wrong, by its source, and the one place where it becomes a response
 
 pub mod body;
@@ -16,6 +17,7 @@ pub mod failure;
 pub mod forwarded;
 pub mod head;
 pub mod hop_by_hop;
+pub mod representation;
 pub mod target;
 
 use std::net::IpAddr;
@@ -116,7 +118,7 @@ impl Scheme {
 }
 
 /// Notes that plugins leave for later hooks of the same exchange. Few and short, so a list.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Notes {
     entries: Vec<(String, Vec<u8>)>,
     bytes: usize,

@@ -10,11 +10,21 @@ use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
 
-/// A path and query of which parts may have been replaced by plugins.
+/// A path and query. What the client sent is kept as it is until something differs from it, so that
+/// most requests are forwarded without being written anew.
 #[derive(Debug, Clone)]
 pub struct Target {
-    path: String,
-    query: Option<String>,
+    source: PathAndQuery,
+    path: Option<String>,
+    query: Query,
+}
+
+#[derive(Debug, Clone)]
+enum Query {
+    /// The client's.
+    Source,
+    /// Another one, or none.
+    Changed(Option<String>),
 }
 
 /// Why a request target is refused.
@@ -37,9 +47,18 @@ pub enum TargetError {
 impl Default for Target {
     fn default() -> Self {
         Self {
-            path: "/".to_owned(),
-            query: None,
+            source: PathAndQuery::from_static("/"),
+            path: None,
+            query: Query::Source,
         }
+    }
+}
+
+/// The owned text where it is not the borrowed original.
+fn changed(text: Cow<'_, str>) -> Option<String> {
+    match text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(text),
     }
 }
 
@@ -48,25 +67,30 @@ impl Target {
     ///
     /// # Errors
     /// A path that can't be read in one way only.
-    pub fn from_client(source: &PathAndQuery) -> Result<Self, TargetError> {
-        let path = match source.path() {
-            "" => "/",
-            path => path,
+    pub fn from_client(source: PathAndQuery) -> Result<Self, TargetError> {
+        let path = changed(normalise_path(source.path())?);
+        let query = match source.query().map(clean_query).and_then(changed) {
+            Some(query) => Query::Changed(Some(query)),
+            None => Query::Source,
         };
         Ok(Self {
-            path: normalise_path(path)?.into_owned(),
-            query: source.query().map(|query| clean_query(query).into_owned()),
+            source,
+            path,
+            query,
         })
     }
 
     /// The path, with its leading slash.
     pub fn path(&self) -> &str {
-        &self.path
+        self.path.as_deref().unwrap_or_else(|| self.source.path())
     }
 
     /// The query without `?`.
     pub fn query(&self) -> Option<&str> {
-        self.query.as_deref()
+        match &self.query {
+            Query::Source => self.source.query(),
+            Query::Changed(query) => query.as_deref(),
+        }
     }
 
     /// Replaces the path, under the same rules as a client's.
@@ -77,7 +101,7 @@ impl Target {
         if !path.starts_with('/') || !path.bytes().all(is_path_byte) {
             return Err(TargetError::InvalidByte);
         }
-        self.path = normalise_path(path)?.into_owned();
+        self.path = Some(normalise_path(path)?.into_owned());
         Ok(())
     }
 
@@ -91,7 +115,7 @@ impl Target {
         {
             return Err(TargetError::InvalidByte);
         }
-        self.query = query.map(|query| clean_query(query).into_owned());
+        self.query = Query::Changed(query.map(|query| clean_query(query).into_owned()));
         Ok(())
     }
 
@@ -100,13 +124,16 @@ impl Target {
     /// # Errors
     /// A target that hyper's URI type does not take.
     pub fn join(&self, base: &str) -> Result<PathAndQuery, http::uri::InvalidUri> {
-        let mut text = String::with_capacity(
-            base.len() + self.path.len() + self.query.as_ref().map_or(0, |query| query.len() + 1),
-        );
+        if base.is_empty() && self.path.is_none() && matches!(self.query, Query::Source) {
+            return Ok(self.source.clone());
+        }
+        let (path, query) = (self.path(), self.query());
+        let length = base.len() + path.len() + query.map_or(0, |query| query.len() + 1);
+        let mut text = String::with_capacity(length);
         // `base` has no slash at its end and `path` has one at its beginning: exactly one between.
         text.push_str(base);
-        text.push_str(&self.path);
-        if let Some(query) = &self.query {
+        text.push_str(path);
+        if let Some(query) = query {
             text.push('?');
             text.push_str(query);
         }
@@ -246,7 +273,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn join(base: &str, target: &str) -> String {
-        Target::from_client(&target.parse().unwrap())
+        Target::from_client(target.parse().unwrap())
             .unwrap()
             .join(base)
             .unwrap()
@@ -317,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_plugin_cannot_write_a_second_request_into_the_target() {
-        let mut target = Target::from_client(&"/".parse().unwrap()).unwrap();
+        let mut target = Target::from_client("/".parse().unwrap()).unwrap();
         for path in ["", "a", "/a b", "/a\r\nx: y", "/a?b", "/a#b", "/\0"] {
             assert_eq!(
                 target.set_path(path),
@@ -352,7 +379,7 @@ mod tests {
 
         #[test]
         fn what_a_plugin_may_set_can_be_sent(path in "/\\PC{0,24}", query in proptest::option::of("\\PC{0,24}")) {
-            let mut target = Target::from_client(&"/".parse().unwrap()).unwrap();
+            let mut target = Target::from_client("/".parse().unwrap()).unwrap();
             if target.set_path(&path).is_ok() && target.set_query(query.as_deref()).is_ok() {
                 prop_assert!(target.join("/base").is_ok());
             }

@@ -42,7 +42,7 @@ fn update(plugin: &str, name: String, change: impl FnOnce(&mut PluginMetric)) {
 /// `metrics.increment` of a plugin. Names that are not `[a-z0-9_]+` are ignored.
 pub fn plugin_increment(plugin: &str, name: String, by: u64) {
     update(plugin, name, |metric| {
-        metric.count = metric.count.saturating_add(by)
+        metric.count = metric.count.saturating_add(by);
     });
 }
 

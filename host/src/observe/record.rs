@@ -150,7 +150,8 @@ impl Body for Recorded {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.record.passed(frame.data_ref().map_or(0, Bytes::len));
-                if this.body.is_end_stream() {
+                // hyper's server asks for nothing behind trailers.
+                if this.body.is_end_stream() || frame.is_trailers() {
                     this.record.completed();
                 }
             }

@@ -7,20 +7,19 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRAILER};
-use http::{HeaderMap, Method, StatusCode};
-use http_body::Body;
+use http_body::Body as _;
 
 use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
-use super::failure::{Hook, HookFailure};
+use super::failure::{BrokeBody, Hook, HookFailure};
 use super::instance::{Change, Direction, Instance, Plan, Side, Verdict};
 use super::pool::{LayerPool, Lease};
+use super::reply::{self, has_no_body, is_event_stream};
 use super::transform::Transform;
-use crate::config::{Isolation, OnFailure};
+use super::undo::Before;
+use crate::config::Isolation;
 use crate::exchange::body::{BodyError, CollectError, Flow, RequestBody, ResponseBody};
 use crate::exchange::failure::ClientFailure;
-use crate::exchange::{Exchange, Failure, ResponseHead, edit};
+use crate::exchange::{Exchange, Failure, representation};
 
 /// The layers of one exchange.
 #[derive(Debug)]
@@ -31,6 +30,8 @@ pub struct Chain<'a> {
     layers: &'a [usize],
     /// Instances that belong to this exchange alone (`isolation = "request"`), by place in `layers`.
     own: Vec<(usize, Lease)>,
+    /// Layers that have failed and are skipped for the rest of the exchange, by place in `layers`.
+    skipped: Vec<usize>,
 }
 
 /// How the way in ended.
@@ -69,6 +70,7 @@ impl<'a> Chain<'a> {
             pools,
             layers,
             own: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -113,6 +115,25 @@ impl<'a> Chain<'a> {
         result
     }
 
+    /// A failed hook: an error where the plugin's policy is to reject; otherwise a line in the log,
+    /// and the exchange goes on as if the plugin were not listed.
+    fn skip(
+        &mut self,
+        place: usize,
+        exchange: &mut Exchange,
+        before: Option<Before>,
+        hook: Hook,
+        failure: &HookFailure,
+    ) -> Result<(), Failure> {
+        let Some(pool) = self.pool(place) else {
+            return Ok(());
+        };
+        let failed = failed(exchange, &pool, hook, failure);
+        before.ok_or(failed)?.restore(exchange);
+        self.skipped.push(place);
+        Ok(())
+    }
+
     /// The director chain, in order, each plugin's `request-body` right after its `direct`.
     ///
     /// # Errors
@@ -126,29 +147,36 @@ impl<'a> Chain<'a> {
             let Some(pool) = self.pool(place) else {
                 continue;
             };
-            let component = &pool.layer.component;
-            if component.has_director() {
+            let hooks = pool.layer.hooks;
+            let before = Before::keep(exchange, pool.layer.on_failure);
+            if hooks.director {
                 match self
                     .run(place, &pool, |instance| instance.direct(exchange))
                     .await
                 {
                     Ok(Direction::Forward) => {}
-                    Ok(Direction::Reply(reply)) => match accept_reply(exchange, reply) {
+                    Ok(Direction::Reply(reply)) => match reply::accept(exchange, reply) {
                         Ok(body) => {
                             return Ok(Inbound::Reply {
                                 passed: place,
                                 body,
                             });
                         }
-                        Err(failure) => policy(exchange, &pool, Hook::Direct, &failure)?,
+                        Err(failure) => {
+                            self.skip(place, exchange, before, Hook::Direct, &failure)?;
+                            continue;
+                        }
                     },
-                    Err(failure) => policy(exchange, &pool, Hook::Direct, &failure)?,
+                    Err(failure) => {
+                        self.skip(place, exchange, before, Hook::Direct, &failure)?;
+                        continue;
+                    }
                 }
             }
-            if component.has_request_body() {
-                match self.request_body(place, &pool, exchange, body).await {
+            if hooks.request_body {
+                match Box::pin(self.request_body(place, &pool, exchange, body)).await {
                     Ok(Step::Continue(next)) => body = next,
-                    Ok(Step::Reply(reply)) => match accept_reply(exchange, reply) {
+                    Ok(Step::Reply(reply)) => match reply::accept(exchange, reply) {
                         Ok(body) => {
                             return Ok(Inbound::Reply {
                                 passed: place,
@@ -160,7 +188,7 @@ impl<'a> Chain<'a> {
                         }
                     },
                     Err(StepFailure::Plugin(failure, Some(kept))) => {
-                        policy(exchange, &pool, Hook::RequestBody, &failure)?;
+                        self.skip(place, exchange, before, Hook::RequestBody, &failure)?;
                         body = kept;
                     }
                     Err(StepFailure::Plugin(failure, None)) => {
@@ -199,7 +227,7 @@ impl<'a> Chain<'a> {
                 if kind == BodyKind::None {
                     return Ok(Step::Continue(body));
                 }
-                exchange.request.headers.remove(CONTENT_LENGTH);
+                representation::streamed(&mut exchange.request.headers);
                 return Ok(Step::Continue(body.through(transform)));
             }
             Plan::Collect(limit) => limit,
@@ -209,23 +237,29 @@ impl<'a> Chain<'a> {
         let whole = body.collect_up_to(limit).await.map_err(|error| {
             StepFailure::Other(match error {
                 CollectError::TooLong => ClientFailure::BodyTooLarge.into(),
-                CollectError::Broken(error) => client_failure(&error).into(),
+                CollectError::Broken(error) => {
+                    BrokeBody::cause(&*error).unwrap_or_else(|| client_failure(&error).into())
+                }
             })
         })?;
         let call = |instance: &mut Instance| instance.receive(exchange, Side::Request, &whole);
         match self.run(place, pool, call).await {
-            Ok(Verdict::Unchanged) => Ok(Step::Continue(replaced(
-                &mut exchange.request.headers,
-                whole,
-            ))),
-            Ok(Verdict::Replace(body)) => Ok(Step::Continue(replaced(
-                &mut exchange.request.headers,
-                body.into(),
-            ))),
+            // No `content-length: 0` for a GET that came without a body.
+            Ok(Verdict::Unchanged) if kind == BodyKind::None => {
+                Ok(Step::Continue(RequestBody::Empty))
+            }
+            Ok(Verdict::Unchanged) => {
+                representation::collected(&mut exchange.request.headers, whole.len());
+                Ok(Step::Continue(Flow::whole(whole)))
+            }
+            Ok(Verdict::Replace(body)) => {
+                representation::replaced(&mut exchange.request.headers, body.len());
+                Ok(Step::Continue(Flow::whole(body)))
+            }
             Ok(Verdict::Reply(reply)) => Ok(Step::Reply(reply)),
             Err(failure) => {
-                let body = replaced(&mut exchange.request.headers, whole);
-                Err(StepFailure::Plugin(failure, Some(body)))
+                representation::collected(&mut exchange.request.headers, whole.len());
+                Err(StepFailure::Plugin(failure, Some(Flow::whole(whole))))
             }
         }
     }
@@ -242,34 +276,48 @@ impl<'a> Chain<'a> {
         layers: usize,
     ) -> Result<ResponseBody, Failure> {
         for place in (0..layers.min(self.layers.len())).rev() {
+            if self.skipped.contains(&place) {
+                continue;
+            }
             let Some(pool) = self.pool(place) else {
                 continue;
             };
-            let component = &pool.layer.component;
-            if component.has_modifier() {
+            let hooks = pool.layer.hooks;
+            let mut before = Before::keep(exchange, pool.layer.on_failure);
+            if hooks.modifier {
                 match self
                     .run(place, &pool, |instance| instance.modify(exchange))
                     .await
                 {
                     Ok(Change::Forward) => {}
-                    Ok(Change::Reply(reply)) => match accept_reply(exchange, reply) {
-                        Ok(own) => body = own,
-                        Err(failure) => policy(exchange, &pool, Hook::Modify, &failure)?,
+                    Ok(Change::Reply(reply)) => match reply::accept(exchange, reply) {
+                        Ok(own) => {
+                            body = own;
+                            // The upstream's body is gone: there is no way back behind this.
+                            before = Before::keep(exchange, pool.layer.on_failure);
+                        }
+                        Err(failure) => {
+                            self.skip(place, exchange, before, Hook::Modify, &failure)?;
+                            continue;
+                        }
                     },
-                    Err(failure) => policy(exchange, &pool, Hook::Modify, &failure)?,
+                    Err(failure) => {
+                        self.skip(place, exchange, before, Hook::Modify, &failure)?;
+                        continue;
+                    }
                 }
             }
-            if component.has_response_body() && !is_event_stream(exchange) {
-                match self.response_body(place, &pool, exchange, body).await {
+            if hooks.response_body && !is_event_stream(exchange) {
+                match Box::pin(self.response_body(place, &pool, exchange, body)).await {
                     Ok(Step::Continue(next)) => body = next,
-                    Ok(Step::Reply(reply)) => match accept_reply(exchange, reply) {
+                    Ok(Step::Reply(reply)) => match reply::accept(exchange, reply) {
                         Ok(own) => body = own,
                         Err(failure) => {
                             return Err(failed(exchange, &pool, Hook::ResponseBody, &failure));
                         }
                     },
                     Err(StepFailure::Plugin(failure, Some(kept))) => {
-                        policy(exchange, &pool, Hook::ResponseBody, &failure)?;
+                        self.skip(place, exchange, before, Hook::ResponseBody, &failure)?;
                         body = kept;
                     }
                     Err(StepFailure::Plugin(failure, None)) => {
@@ -309,7 +357,9 @@ impl<'a> Chain<'a> {
             }
             Plan::Stream(handle) => {
                 let transform = Transform::new(lease, handle, Side::Response);
-                forget_length(exchange);
+                if let Some(response) = &mut exchange.response {
+                    representation::streamed(&mut response.headers);
+                }
                 if has_no_body(exchange) {
                     return Ok(Step::Continue(body));
                 }
@@ -319,7 +369,9 @@ impl<'a> Chain<'a> {
         };
         self.release(place, lease);
         if has_no_body(exchange) {
-            forget_length(exchange);
+            if let Some(response) = &mut exchange.response {
+                representation::streamed(&mut response.headers);
+            }
             return Ok(Step::Continue(body));
         }
         if body.size_hint().lower() > limit {
@@ -332,7 +384,9 @@ impl<'a> Chain<'a> {
                 return Err(StepFailure::Plugin(HookFailure::BodyTooLarge(limit), None));
             }
             Err(CollectError::Broken(error)) => {
-                return Err(StepFailure::Other(Failure::BrokenBody(error.to_string())));
+                let failure = BrokeBody::cause(&*error)
+                    .unwrap_or_else(|| Failure::BrokenBody(error.to_string()));
+                return Err(StepFailure::Other(failure));
             }
         };
         let call = |instance: &mut Instance| instance.receive(exchange, Side::Response, &whole);
@@ -343,30 +397,20 @@ impl<'a> Chain<'a> {
             )));
         };
         match verdict {
-            Ok(Verdict::Unchanged) => Ok(Step::Continue(replaced(&mut response.headers, whole))),
+            Ok(Verdict::Unchanged) => {
+                representation::collected(&mut response.headers, whole.len());
+                Ok(Step::Continue(Flow::whole(whole)))
+            }
             Ok(Verdict::Replace(body)) => {
-                Ok(Step::Continue(replaced(&mut response.headers, body.into())))
+                representation::replaced(&mut response.headers, body.len());
+                Ok(Step::Continue(Flow::whole(body)))
             }
             Ok(Verdict::Reply(reply)) => Ok(Step::Reply(reply)),
             Err(failure) => {
-                let body = replaced(&mut response.headers, whole);
-                Err(StepFailure::Plugin(failure, Some(body)))
+                representation::collected(&mut response.headers, whole.len());
+                Err(StepFailure::Plugin(failure, Some(Flow::whole(whole))))
             }
         }
-    }
-}
-
-/// A failed hook: an error where the plugin's policy is to reject, otherwise only a line in the log.
-fn policy(
-    exchange: &Exchange,
-    pool: &LayerPool,
-    hook: Hook,
-    failure: &HookFailure,
-) -> Result<(), Failure> {
-    let failed = failed(exchange, pool, hook, failure);
-    match pool.layer.on_failure {
-        OnFailure::Reject => Err(failed),
-        OnFailure::Skip => Ok(()),
     }
 }
 
@@ -375,98 +419,6 @@ fn failed(exchange: &Exchange, pool: &LayerPool, hook: Hook, failure: &HookFailu
     let request_id = exchange.request_id.to_str().unwrap_or("-");
     tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");
     Failure::Plugin(format!("{plugin}, {hook}: {failure}"))
-}
-
-/// Puts a plugin's own answer into the exchange; returns its body.
-fn accept_reply(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBody, HookFailure> {
-    let status = edit::status(reply.status)
-        .map_err(|_| HookFailure::BadAnswer(format!("status {}", reply.status)))?;
-    let mut headers = HeaderMap::with_capacity(reply.headers.len());
-    for (name, value) in reply.headers {
-        let bad = |what: &str| HookFailure::BadAnswer(format!("{what} of field {name:?}"));
-        match edit::field_name(&name) {
-            // The host frames the answer; what a plugin says about that is ignored.
-            Err(edit::EditError::Forbidden(_)) => continue,
-            Err(_) => return Err(bad("name")),
-            Ok(field) => {
-                let value = HeaderValue::try_from(value).map_err(|_| bad("value"))?;
-                headers
-                    .try_append(field, value)
-                    .map_err(|_| bad("number"))?;
-            }
-        }
-    }
-    let budget = exchange.snapshot.head_budget;
-    if headers.len() > budget.fields {
-        return Err(HookFailure::BadAnswer(format!("{} fields", headers.len())));
-    }
-    exchange.response = Some(ResponseHead::new(status, headers));
-    if has_no_body(exchange) {
-        return Ok(ResponseBody::Empty);
-    }
-    let body = Bytes::from(reply.body);
-    set_length(
-        exchange
-            .response
-            .as_mut()
-            .map(|response| &mut response.headers),
-        body.len(),
-    );
-    Ok(ResponseBody::whole(body))
-}
-
-/// Whether this response has no body whatever its head says (RFC 9112, section 6.3).
-pub fn has_no_body(exchange: &Exchange) -> bool {
-    exchange.request.received_method == Method::HEAD
-        || exchange.response.as_ref().is_some_and(|response| {
-            matches!(
-                response.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-            )
-        })
-}
-
-fn is_event_stream(exchange: &Exchange) -> bool {
-    exchange
-        .response
-        .as_ref()
-        .and_then(|response| response.headers.get(CONTENT_TYPE))
-        .is_some_and(|value| {
-            let media_type = value
-                .as_bytes()
-                .split(|byte| *byte == b';')
-                .next()
-                .unwrap_or(&[]);
-            media_type
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"text/event-stream")
-        })
-}
-
-/// The length of a body that is going to be changed is not known any more, nor can a range of it
-/// be asked for.
-fn forget_length(exchange: &mut Exchange) {
-    if let Some(response) = &mut exchange.response {
-        response.headers.remove(CONTENT_LENGTH);
-        response.headers.remove(ACCEPT_RANGES);
-    }
-}
-
-/// A body that is in hand now, with its length in the head.
-fn replaced<S>(headers: &mut HeaderMap, body: Bytes) -> Flow<S>
-where
-    S: Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    headers.remove(TRAILER);
-    set_length(Some(headers), body.len());
-    Flow::whole(body)
-}
-
-fn set_length(headers: Option<&mut HeaderMap>, length: usize) {
-    let name: HeaderName = CONTENT_LENGTH;
-    if let Some(headers) = headers {
-        headers.insert(name, HeaderValue::from(length));
-    }
 }
 
 fn client_failure(error: &BodyError) -> ClientFailure {

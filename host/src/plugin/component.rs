@@ -7,7 +7,8 @@ use super::bindings::Full;
 use super::bindings::exports::sluicegate::plugin::{
     director, lifecycle, modifier, request_body, response_body,
 };
-use super::bindings::sluicegate::plugin::{http, log, metrics};
+use super::bindings::sluicegate::plugin::{http, log, metrics, subscription};
+use super::hooks::Hooks;
 use super::state::State;
 use super::wasi;
 
@@ -71,6 +72,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     http::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     metrics::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    subscription::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     wasi::link(&mut linker)?;
     Ok(linker)
 }
@@ -89,7 +91,7 @@ impl Loaded {
         check_imports(&component)?;
         let exports = |interface: &str| {
             component
-                .get_export_index(None, &format!("{PACKAGE}{interface}@0.1.0"))
+                .get_export_index(None, format!("{PACKAGE}{interface}@0.1.0"))
                 .is_some()
         };
         let found = [
@@ -138,37 +140,14 @@ impl Loaded {
         })
     }
 
-    /// Whether it exports `director`.
-    pub fn has_director(&self) -> bool {
-        self.director.is_some()
-    }
-
-    /// Whether it exports `request-body`.
-    pub fn has_request_body(&self) -> bool {
-        self.request_body.is_some()
-    }
-
-    /// Whether it exports `modifier`.
-    pub fn has_modifier(&self) -> bool {
-        self.modifier.is_some()
-    }
-
-    /// Whether it exports `response-body`.
-    pub fn has_response_body(&self) -> bool {
-        self.response_body.is_some()
-    }
-
     /// The hooks that it exports.
-    pub fn hooks(&self) -> Vec<&'static str> {
-        [
-            self.director.is_some().then_some("director"),
-            self.request_body.is_some().then_some("request-body"),
-            self.modifier.is_some().then_some("modifier"),
-            self.response_body.is_some().then_some("response-body"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+    pub fn hooks(&self) -> Hooks {
+        Hooks {
+            director: self.director.is_some(),
+            request_body: self.request_body.is_some(),
+            modifier: self.modifier.is_some(),
+            response_body: self.response_body.is_some(),
+        }
     }
 }
 
@@ -191,10 +170,12 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
     for (name, _) in component.component_type().imports(engine) {
         let interface = name.split('@').next().unwrap_or(name);
         let why = match interface {
-            "sluicegate:plugin/http" | "sluicegate:plugin/log" | "sluicegate:plugin/metrics" => {
-                continue;
-            }
-            "wasi:filesystem/types" | "wasi:filesystem/preopens" => continue,
+            "sluicegate:plugin/http"
+            | "sluicegate:plugin/log"
+            | "sluicegate:plugin/metrics"
+            | "sluicegate:plugin/subscription"
+            | "wasi:filesystem/types"
+            | "wasi:filesystem/preopens" => continue,
             _ if ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/"]
                 .iter()
                 .any(|package| interface.starts_with(package)) =>

@@ -1,6 +1,11 @@
 //! How a hook can fail. All of it is for the log: the client learns that a plugin failed.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use wasmtime::Trap;
+
+use crate::exchange::Failure;
 
 /// The hooks, named as in the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,5 +76,18 @@ impl HookFailure {
             self,
             Self::Guest(_) | Self::BodyTooLarge(_) | Self::BadAnswer(_)
         )
+    }
+}
+
+/// What ends a body whose plugin failed in it. The plugin's own words are in the log by then.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} failed within a body")]
+pub struct BrokeBody(pub Arc<str>);
+
+impl BrokeBody {
+    /// The plugin's failure, if it is what broke a body off.
+    pub fn cause(error: &(dyn Error + 'static)) -> Option<Failure> {
+        let broke = error.downcast_ref::<Self>()?;
+        Some(Failure::Plugin(broke.to_string()))
     }
 }

@@ -8,7 +8,7 @@ use super::bindings::sluicegate::plugin::http::{
     EditError as WitEditError, Field, Host, HostRequest, HostResponse,
 };
 use super::bindings::{RequestHandle, ResponseHandle};
-use super::chain::has_no_body;
+use super::reply::has_no_body;
 use super::state::State;
 use crate::exchange::edit::{self, Budget, EditError, Fields};
 use crate::exchange::head::{RequestHead, Stage};

@@ -16,6 +16,7 @@ use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
 use super::bindings::{RequestHandle, ResponseHandle};
 use super::engine::ticks;
 use super::failure::HookFailure;
+use super::hooks::Hooks;
 use super::registry::Layer;
 use super::state::State;
 use crate::exchange::Exchange;
@@ -152,6 +153,11 @@ impl Instance {
             Ok(Err(text)) => Err(HookFailure::Guest(text)),
             Err(error) => Err(HookFailure::from_call(&error)),
         }
+    }
+
+    /// Hooks that it said it does not need with its configuration.
+    pub fn skipped(&self) -> Hooks {
+        self.store.data().skipped
     }
 
     /// Calls the guest with the exchange inside of its store.

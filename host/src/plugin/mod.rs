@@ -5,13 +5,15 @@
 //! - [`builtin`]: the stock plugins that are built into this program
 //! - [`component`]: a component that was loaded, checked and compiled
 //! - [`registry`]: the plugins of a configuration, each use of one with its own settings
+//! - [`hooks`]: which hooks of a plugin are called
 //! - [`instance`]: one instance of a component, and calls of its hooks
 //! - [`pool`]: instances that wait for their next use, per worker
 //! - [`state`]: what an instance's host functions work on; [`host_http`], [`host_log`],
 //!   [`host_metrics`] and [`wasi`] are those functions, a file per interface
 //! - [`chain`]: the layers of a route around an exchange, in order on the way in, in reverse out
+//! - [`reply`]: answers that plugins make themselves
 //! - [`transform`]: a body that streams through a plugin
-//! - [`failure`]: how a hook can fail
+//! - [`failure`]: how a hook can fail; [`undo`]: what a plugin that is skipped leaves behind: nothing
 
 pub mod bindings;
 pub mod builtin;
@@ -19,12 +21,15 @@ pub mod chain;
 pub mod component;
 pub mod engine;
 pub mod failure;
+pub mod hooks;
 pub mod host_http;
 pub mod host_log;
 pub mod host_metrics;
 pub mod instance;
 pub mod pool;
 pub mod registry;
+pub mod reply;
 pub mod state;
 pub mod transform;
+pub mod undo;
 pub mod wasi;

@@ -61,7 +61,7 @@ impl LayerPool {
             Err(HookFailure::Exhausted) => {}
             result => return result,
         }
-        let wait = async {
+        let wait = Box::pin(async {
             loop {
                 self.returned.notified().await;
                 match self.try_lease() {
@@ -69,7 +69,7 @@ impl LayerPool {
                     result => return result,
                 }
             }
-        };
+        });
         tokio::time::timeout(self.layer.limits.wall, wait)
             .await
             .unwrap_or(Err(HookFailure::Exhausted))

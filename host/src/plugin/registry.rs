@@ -9,6 +9,7 @@ use wasmtime::component::Linker;
 
 use super::component::{LoadError, Loaded};
 use super::failure::HookFailure;
+use super::hooks::Hooks;
 use super::instance::Instance;
 use super::state::State;
 use super::{builtin, engine};
@@ -31,6 +32,8 @@ pub struct Layer {
     pub config: String,
     /// Its component.
     pub component: Arc<Loaded>,
+    /// The hooks that are called.
+    pub hooks: Hooks,
 }
 
 /// All layers of a configuration.
@@ -203,16 +206,18 @@ impl<'a> Loader<'a> {
         if self.registry.index.contains_key(&key) {
             return;
         }
-        let layer = Layer {
+        let mut layer = Layer {
             name: plugin_use.plugin.as_str().into(),
             on_failure: plugin.on_failure,
             isolation: plugin.isolation,
             limits: plugin.limits.clone(),
             config: settings,
             component: Arc::clone(component),
+            hooks: component.hooks(),
         };
         match Instance::new(&layer) {
-            Ok(_) => {
+            Ok(instance) => {
+                layer.hooks = layer.hooks.without(instance.skipped());
                 self.registry.index.insert(key, self.registry.layers.len());
                 self.registry.layers.push(Arc::new(layer));
             }

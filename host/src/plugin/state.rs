@@ -7,6 +7,7 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::hooks::Hooks;
 use super::wasi;
 use crate::exchange::Exchange;
 
@@ -16,6 +17,8 @@ pub struct State {
     pub exchange: Box<Exchange>,
     /// The plugin's name, for its log lines.
     pub plugin: Arc<str>,
+    /// Hooks that the guest said, while it was configured, it does not need.
+    pub skipped: Hooks,
     /// Memory and table limits.
     pub limits: StoreLimits,
     wasi: WasiCtx,
@@ -36,6 +39,7 @@ impl State {
     pub fn new(plugin: Arc<str>, memory: usize) -> Self {
         Self {
             exchange: Box::new(Exchange::vacant()),
+            skipped: Hooks::default(),
             wasi: wasi::nothing_granted(&plugin),
             plugin,
             limits: StoreLimitsBuilder::new()

@@ -2,13 +2,14 @@
 //! out takes its place. Backpressure holds, because nothing is read before it is asked for.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime::component::ResourceAny;
 
-use super::failure::HookFailure;
+use super::failure::{BrokeBody, HookFailure};
 use super::instance::Side;
 use super::pool::Lease;
 use crate::exchange::body::BodyError;
@@ -40,9 +41,9 @@ impl Transform {
     }
 
     fn report(&self, failure: &HookFailure) -> BodyError {
-        let plugin = &*self.lease.layer().name;
-        tracing::error!(plugin, hook = ?self.side, "plugin failed in a body: {failure}");
-        format!("plugin {plugin} failed").into()
+        let plugin = &self.lease.layer().name;
+        tracing::error!(plugin = &**plugin, hook = ?self.side, "plugin failed in a body: {failure}");
+        BrokeBody(Arc::clone(plugin)).into()
     }
 }
 

@@ -150,8 +150,10 @@ impl Chunked {
             (Place::Size { size, .. } | Place::Extension { size }, b'\r') => {
                 Place::SizeEnd { size }
             }
-            (Place::Size { size, .. }, b';') => Place::Extension { size },
-            (Place::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => Place::Extension { size },
+            (Place::Size { size, .. }, b';')
+            | (Place::Extension { size }, b'\t' | b' '..=b'~' | 0x80..) => {
+                Place::Extension { size }
+            }
             (Place::SizeEnd { size: 0 }, b'\n') => {
                 self.seen = 0;
                 Place::TrailerStart

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::{IpAddr, TcpListener};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,7 @@ use super::guard::{Guard, Signals, Timeouts};
 use super::message::HeadLimits;
 use super::worker::Worker;
 use crate::exchange::failure::Failure;
+use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
 use crate::gateway;
 
@@ -35,6 +36,8 @@ pub struct Context {
     pub peer: IpAddr,
     /// How it reached us.
     pub scheme: Scheme,
+    /// Tells upstreams about the other end.
+    pub forwarded: Forwarded,
 }
 
 /// Wait so long after a failed accept: the reason (no file descriptors, mostly) does not go away
@@ -109,31 +112,34 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
             idle: limits.idle_timeout,
         },
     );
-    let mut draining = worker.draining.clone();
     let context = Rc::new(Context {
         worker,
         signals: Rc::clone(&signals),
         peer,
         scheme: Scheme::Http,
+        forwarded: Forwarded::new(peer),
     });
-    let service = service_fn(move |request| Box::pin(gateway::serve(Rc::clone(&context), request)));
+    let here = Rc::clone(&context);
+    let service = service_fn(move |request| Box::pin(gateway::serve(Rc::clone(&here), request)));
     let mut connection = http1::Builder::new()
         // The guard has its own, stricter limits; hyper's must not be smaller.
         .max_headers(limits.headers.saturating_add(1))
         .max_buf_size(limits.header_bytes.max(64 * 1024) + 8 * 1024)
         .serve_connection(TokioIo::new(guard), service);
-    let result = {
-        let mut drained = pin!(async { draining.wait_for(|draining| *draining).await.is_ok() });
-        let mut told = false;
-        poll_fn(|cx| {
-            if !told && drained.as_mut().poll(cx).is_ready() {
-                told = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
-            }
-            connection.poll_without_shutdown(cx)
-        })
-        .await
-    };
+    let mut watching = None;
+    let mut told = false;
+    let result = poll_fn(|cx| {
+        watching.get_or_insert_with(|| context.worker.drain.watch(cx.waker()));
+        if !told && context.worker.drain.has_begun() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    })
+    .await;
+    if let Some(key) = watching {
+        context.worker.drain.forget(key);
+    }
     let mut guard = connection.into_parts().io.into_inner();
     let refusal = guard.refusal();
     let stream = guard.stream();

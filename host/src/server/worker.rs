@@ -1,14 +1,16 @@
 //! One worker: a thread with a runtime of its own, and everything that a request needs. Nothing
 //! on a request's way is shared with other workers except counters and balancers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use slab::Slab;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::Instant;
@@ -45,8 +47,40 @@ pub struct Worker {
     pub connections: Arc<AtomicUsize>,
     /// Where finished exchanges are recorded.
     pub access_log: Option<AccessLog>,
-    /// Becomes `true` when the gateway stops.
-    pub draining: watch::Receiver<bool>,
+    /// Tells connections that the gateway stops.
+    pub drain: Drain,
+}
+
+/// Tells the connections of a worker that the gateway stops. They look at a flag whenever they are
+/// polled; a future for it would be polled along with every one of their reads and writes.
+#[derive(Debug, Default)]
+pub struct Drain {
+    begun: Cell<bool>,
+    wakers: RefCell<Slab<Waker>>,
+}
+
+impl Drain {
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        self.begun.get()
+    }
+
+    /// Has the task woken when it begins, until [`Self::forget`] is called with what this returns.
+    pub fn watch(&self, waker: &Waker) -> usize {
+        self.wakers.borrow_mut().insert(waker.clone())
+    }
+
+    /// The task need not be woken any more.
+    pub fn forget(&self, key: usize) {
+        self.wakers.borrow_mut().try_remove(key);
+    }
+
+    fn begin(&self) {
+        self.begun.set(true);
+        for (_, waker) in &*self.wakers.borrow() {
+            waker.wake_by_ref();
+        }
+    }
 }
 
 /// A snapshot together with this worker's connections and instances for it.
@@ -107,7 +141,7 @@ async fn run(seed: Seed) {
         generation: RefCell::new(Rc::new(Generation::new(seed.snapshot))),
         connections: seed.connections,
         access_log: seed.access_log,
-        draining: seed.draining.clone(),
+        drain: Drain::default(),
     });
     let connections = Rc::new(RefCell::new(JoinSet::new()));
     let mut accepting = JoinSet::new();
@@ -123,6 +157,7 @@ async fn run(seed: Seed) {
     // An error means that the server is gone: the same as a stop.
     let _ = draining.wait_for(|draining| *draining).await;
     accepting.shutdown().await;
+    worker.drain.begin();
     let open = std::mem::take(&mut *connections.borrow_mut());
     drain(open, seed.grace).await;
 }

@@ -1,13 +1,15 @@
 //! Picks a target, connects, sends, and waits for the response's head.
 
+use std::error::Error as _;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{COOKIE, EXPECT, HOST};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -21,6 +23,7 @@ use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Upload;
 use crate::exchange::failure::{Failure, UpstreamFailure};
 use crate::exchange::{Exchange, RequestHead};
+use crate::plugin::failure::BrokeBody;
 use crate::server::interim::Interim;
 use crate::timer::Timer;
 
@@ -33,6 +36,8 @@ pub struct Sending<'a> {
     pub upstream: &'a Arc<Upstream>,
     /// Whether the client's Host is sent.
     pub preserve_host: bool,
+    /// When the exchange began to be directed.
+    pub began: Instant,
     /// Until when a head must have come, by the route's `timeout`.
     pub deadline: Instant,
     /// Takes interim responses to the client; `None` for a client of HTTP/1.0.
@@ -61,7 +66,6 @@ impl Sending<'_> {
         loop {
             let reused = ready.connection.served > 0;
             let target = target_of(&ready.in_flight)?;
-            let name = target.endpoint.to_string();
             let can_repeat =
                 matches!(body, RequestBody::Empty) && exchange.request.method.is_idempotent();
             let request = self.request(exchange, target, body)?;
@@ -70,6 +74,7 @@ impl Sending<'_> {
                 upload: upload.as_deref(),
                 limit,
                 end: self.deadline,
+                began: self.began,
             };
             deadline.start(&mut ready.connection.timer);
             let sent = ready
@@ -79,11 +84,8 @@ impl Sending<'_> {
             let error = match sent {
                 Ok(Ok(response)) => return self.received(response, ready),
                 Err(Expired) => {
-                    return Err(UpstreamFailure::ResponseTimeout {
-                        target: name,
-                        limit,
-                    }
-                    .into());
+                    let target = target_of(&ready.in_flight)?.endpoint.to_string();
+                    return Err(UpstreamFailure::ResponseTimeout { target, limit }.into());
                 }
                 Ok(Err(error)) => error,
             };
@@ -95,6 +97,9 @@ impl Sending<'_> {
             let mut error = error;
             let unsent = error.take_message().map(Request::into_body);
             let source = error.into_error();
+            if let Some(failure) = source.source().and_then(BrokeBody::cause) {
+                return Err(failure);
+            }
             let again = match unsent {
                 Some(unsent) => Some(unsent),
                 None if can_repeat && !source.is_parse() => Some(RequestBody::Empty),
@@ -106,7 +111,10 @@ impl Sending<'_> {
                     body = again;
                     ready = self.connect(exchange, Reuse::Refused).await?;
                 }
-                _ => return Err(failure_of(name, source).into()),
+                _ => {
+                    let target = target_of(&ready.in_flight)?.endpoint.to_string();
+                    return Err(failure_of(target, source).into());
+                }
             }
         }
     }
@@ -129,7 +137,8 @@ impl Sending<'_> {
                     in_flight,
                 });
             }
-            match self.open(target).await {
+            // Boxed, as all that is seldom awaited: it would make every request's future larger.
+            match Box::pin(self.open(target)).await {
                 Ok(connection) => {
                     return Ok(Ready {
                         connection,
@@ -180,14 +189,16 @@ impl Sending<'_> {
             None if self.preserve_host => &head.host,
             None => &target.host,
         };
-        let mut headers = HeaderMap::with_capacity(head.headers.len() + 1);
+        let mut headers = head.headers.clone();
         headers.insert(HOST, host.clone());
-        headers.extend(
-            head.headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
         let gate = hold_for_continue(&mut headers, &mut body);
+        // hyper drops a body of unknown length from GET and HEAD unless it is told how to frame it.
+        if !body.is_end_stream()
+            && body.size_hint().exact().is_none()
+            && !headers.contains_key(CONTENT_LENGTH)
+        {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let mut request = Request::new(body);
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = Uri::from(path);
@@ -222,6 +233,10 @@ impl Sending<'_> {
             }
             .into());
         }
+        if !is_framed_clearly(response.headers()) {
+            let target = target_of(&ready.in_flight)?.endpoint.to_string();
+            return Err(UpstreamFailure::Framing { target }.into());
+        }
         let Ready {
             connection,
             in_flight,
@@ -253,6 +268,24 @@ fn upload_of(body: &RequestBody) -> Option<Rc<Upload>> {
     }
 }
 
+/// Whether a response's body has one end for everybody (RFC 9112, section 6.3). hyper reads a coding
+/// with a length as chunked and leaves the length in the head, and a coding that it does not know as a
+/// body without any; passed on, both would say what is not so.
+fn is_framed_clearly(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding
+                .as_bytes()
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"chunked")
+                && !headers.contains_key(CONTENT_LENGTH)
+        }
+        (Some(_), Some(_)) => false,
+    }
+}
+
 /// Where the client waits to be asked for its body, the body waits for the upstream to ask.
 fn hold_for_continue(
     headers: &mut HeaderMap,
@@ -261,14 +294,12 @@ fn hold_for_continue(
     if !headers.contains_key(EXPECT) {
         return None;
     }
-    match body {
-        RequestBody::Source(body) => Some(body.hold()),
-        // The body is here already, or a plugin is reading it: nobody has to ask for it.
-        _ => {
-            headers.remove(EXPECT);
-            None
-        }
+    if let RequestBody::Source(body) = body {
+        return Some(body.hold());
     }
+    // The body is here already, or a plugin is reading it: nobody has to ask for it.
+    headers.remove(EXPECT);
+    None
 }
 
 /// The response's head must come within `limit` of the request's last byte, and before `end`.
@@ -276,13 +307,16 @@ struct Deadline<'a> {
     upload: Option<&'a Upload>,
     limit: Duration,
     end: Instant,
+    /// A request without a body has been sent about then: another look at the clock would tell
+    /// no more.
+    began: Instant,
 }
 
 struct Expired;
 
 impl Deadline<'_> {
     fn current(&self) -> Instant {
-        let since = self.upload.map_or_else(Instant::now, Upload::last_progress);
+        let since = self.upload.map_or(self.began, Upload::last_progress);
         (since + self.limit).min(self.end)
     }
 
@@ -314,7 +348,7 @@ fn failure_of(target: String, source: hyper::Error) -> UpstreamFailure {
 fn key_of(hash_on: &HashOn, exchange: &Exchange) -> u64 {
     let request = &exchange.request;
     let found = match hash_on {
-        HashOn::ClientIp => None,
+        HashOn::ClientIp | HashOn::Plugin => None,
         HashOn::Header(name) => request
             .headers
             .get(name)
@@ -322,7 +356,6 @@ fn key_of(hash_on: &HashOn, exchange: &Exchange) -> u64 {
         HashOn::Cookie(name) => cookie(request, name).map(hash_key),
         HashOn::Query(name) => query(request, name).map(|value| hash_key(value.as_bytes())),
         HashOn::Path => Some(hash_key(request.target.path().as_bytes())),
-        HashOn::Plugin => None,
     };
     match (&request.balance_key, found) {
         (Some(key), _) => hash_key(key),

@@ -85,7 +85,8 @@ impl Body for UpstreamBody {
                 if let Some(connection) = &mut this.connection {
                     connection.timer.stop();
                 }
-                if this.incoming.is_end_stream() {
+                // hyper's server asks for nothing behind trailers.
+                if this.incoming.is_end_stream() || frame.is_trailers() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -4,7 +4,7 @@
 //! bytes. The usual way is to spawn the future as a task of its own; then each step of an exchange
 //! wakes one task from the other. Here the exchange polls both: what happens on the upstream's
 //! socket wakes the task that waits for it, directly. An idle connection is polled by nobody, so
-//! [`Connection::is_alive`] looks at it before it is used again.
+//! [`Connection::is_alive`] looks at it now and then.
 
 use std::future::Future;
 use std::io;
@@ -81,10 +81,16 @@ impl Connection {
         }
     }
 
-    /// Whether an idle connection can still be used.
+    /// Whether an idle connection was usable when it was looked at last. Enough before it is used:
+    /// hyper reads before it writes, and gives the request back where the target has closed meanwhile.
+    pub fn was_alive(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// Looks whether an idle connection can still be used.
     pub fn is_alive(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        self.was_alive()
     }
 
     /// Sends a request and waits for the response's head, moving bytes meanwhile. `on_wait` is

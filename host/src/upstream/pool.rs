@@ -40,8 +40,8 @@ impl Pool {
     pub fn take(&self, slot: usize) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        while let Some(mut idle) = stack.pop_back() {
-            if idle.connection.is_alive() {
+        while let Some(idle) = stack.pop_back() {
+            if idle.connection.was_alive() {
                 return Some(idle.connection);
             }
         }

@@ -3,8 +3,12 @@
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::write::MultiGzDecoder;
 use flate2::{Decompress, FlushDecompress, Status};
+use sluicegate_plugin::Headers;
 use std::fmt;
 use std::io::{self, Write};
+
+/// The field that names a body's coding.
+pub const CONTENT_ENCODING: &str = "content-encoding";
 
 /// A coding that can be taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +32,14 @@ pub enum Announced {
     Unknown,
 }
 
-/// Reads the values of `content-encoding`.
-pub fn announced(values: &[Vec<u8>]) -> Announced {
-    let [value] = values else {
-        return if values.is_empty() {
-            Announced::Identity
-        } else {
-            Announced::Unknown
-        };
+/// Reads `content-encoding`: one call to the gateway where there is none, two where there is.
+pub fn announced(head: &impl Headers) -> Announced {
+    if head.header(CONTENT_ENCODING).is_none() {
+        return Announced::Identity;
+    }
+    let values = head.header_values(CONTENT_ENCODING);
+    let [value] = values.as_slice() else {
+        return Announced::Unknown;
     };
     match value.trim_ascii().to_ascii_lowercase().as_slice() {
         b"" | b"identity" => Announced::Identity,

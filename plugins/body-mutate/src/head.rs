@@ -1,31 +1,36 @@
-//! Keeps a head true to a body that has changed.
+//! The head of a response without a body, as it would be with a changed one.
 //!
-//! - `content-length` is the gateway's: it sets it for a body in one piece and takes it out for a stream.
+//! Where there is a body, the gateway keeps the head true to it. The answers to HEAD and to a conditional request have
+//! none that it could see changing; what they say of a body is here:
+//!
+//! - `content-length`: the upstream's body has another than the changed one.
 //! - `etag`: a strong validator stands for exact bytes (RFC 9110 section 8.8.1), which are no longer the upstream's;
 //!   a weak one stands for the meaning. It is kept, made weak, so that `If-None-Match` goes on working: the upstream
 //!   compares it weakly (section 13.1.2). A weak one is no good for `If-Range` and `If-Match`, which is as it must be.
 //! - `accept-ranges`: parts of the upstream's bytes are not parts of these.
 //! - `content-md5`, `digest`, `content-digest`, `repr-digest` (RFC 9530): they are of the upstream's bytes.
-//! - `content-encoding`: gone where the body was decoded, which is always where it was changed.
+//! - `content-encoding`: gone where the body would be decoded.
 
+use crate::coding::CONTENT_ENCODING;
 use sluicegate_plugin::Headers;
 
-const DIGESTS: [&str; 4] = ["content-digest", "content-md5", "digest", "repr-digest"];
+const OF_THE_OLD_BYTES: [&str; 6] = [
+    "accept-ranges",
+    "content-digest",
+    "content-length",
+    "content-md5",
+    "digest",
+    "repr-digest",
+];
 
-/// The head of a request whose body changes.
-pub fn adapt_request(head: &impl Headers, decoded: bool) {
-    for name in DIGESTS {
+/// The head of an answer to HEAD, where GET would give a changed body.
+pub fn adapt(head: &impl Headers, decoded: bool) {
+    for name in OF_THE_OLD_BYTES {
         head.remove_header(name);
     }
     if decoded {
-        head.remove_header("content-encoding");
+        head.remove_header(CONTENT_ENCODING);
     }
-}
-
-/// The head of a response whose body changes.
-pub fn adapt_response(head: &impl Headers, decoded: bool) {
-    adapt_request(head, decoded);
-    head.remove_header("accept-ranges");
     if let Some(weak) = head.header("etag").and_then(|etag| weak(&etag)) {
         // It is the value that was there and two characters: only a head that is full would refuse it, and then
         // no validator is better than one that is wrong.
@@ -62,6 +67,7 @@ mod tests {
     fn what_was_true_of_the_old_bytes_goes() {
         let head = Fake::new(&[
             ("etag", "\"a\""),
+            ("content-length", "3"),
             ("accept-ranges", "bytes"),
             ("content-md5", "x"),
             ("digest", "x"),
@@ -70,12 +76,12 @@ mod tests {
             ("content-encoding", "gzip"),
             ("last-modified", "x"),
         ]);
-        adapt_response(&head, false);
+        adapt(&head, false);
         assert_eq!(
             head.text(),
             "content-encoding=gzip; last-modified=x; etag=W/\"a\""
         );
-        adapt_response(&head, true);
+        adapt(&head, true);
         assert_eq!(head.text(), "last-modified=x; etag=W/\"a\"");
     }
 

@@ -3,7 +3,7 @@
 //! What the user writes is [`config::Config`]; [`side::Side`] is one direction's part of it, checked and compiled: it
 //! decides from the head what is wanted of a body ([`side::Intent`]) and changes one that it is given. How a body is
 //! changed is in [`literal`], [`json`] and [`side`]; [`coding`] takes its compression off, [`streamed`] does both
-//! chunk by chunk, and [`head`] keeps the head true.
+//! chunk by chunk, and [`head`] is about answers without a body.
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)
@@ -18,7 +18,7 @@ pub mod media;
 pub mod side;
 pub mod streamed;
 
-use coding::DecodeError;
+use coding::{CONTENT_ENCODING, DecodeError};
 use side::{Failure, Intent, Outcome, Side};
 use sluicegate_plugin::prelude::*;
 use streamed::Streamed;
@@ -40,23 +40,34 @@ impl Plugin for BodyMutate {
                 .map_err(|error| format!("response.{error}"))?,
         })
     }
+
+    fn needs(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::RequestBody => !self.request.is_empty(),
+            Hook::ResponseBody => !self.response.is_empty(),
+            _ => true,
+        }
+    }
 }
 
 impl RequestBody for BodyMutate {
     fn open(&self, request: &Request, body: BodyKind) -> Result<Plan> {
-        // A part of a representation (RFC 9110 section 14.5) is none to search in.
-        if body == BodyKind::None
-            || self.request.is_empty()
-            || request.header("content-range").is_some()
-        {
+        if body == BodyKind::None {
             return Ok(Plan::Pass);
         }
-        Ok(match self.request.intent(request, body) {
+        let intent = self.request.intent(request, body);
+        // A part of a representation (RFC 9110 section 14.5) is none to search in.
+        if intent != Intent::Pass && request.header("content-range").is_some() {
+            return Ok(Plan::Pass);
+        }
+        Ok(match intent {
             Intent::Pass => Plan::Pass,
             Intent::Collect(limit) => Plan::Collect(limit),
             Intent::Stream { kind, coding } => {
                 let around = self.request.around(kind, request);
-                head::adapt_request(request, coding.is_some());
+                if coding.is_some() {
+                    request.remove_header(CONTENT_ENCODING);
+                }
                 Plan::stream(Streamed::new(&self.request, around, coding))
             }
         })
@@ -66,7 +77,9 @@ impl RequestBody for BodyMutate {
         Ok(match self.request.change(&body, request, request) {
             Ok(Outcome::Unchanged) => Verdict::Unchanged,
             Ok(Outcome::Changed { body, decoded }) => {
-                head::adapt_request(request, decoded);
+                if decoded {
+                    request.remove_header(CONTENT_ENCODING);
+                }
                 Verdict::Replace(body)
             }
             Err(Failure::Decode(DecodeError::TooLarge)) => {
@@ -82,15 +95,12 @@ impl RequestBody for BodyMutate {
 
 impl ResponseBody for BodyMutate {
     fn open(&self, request: &Request, response: &Response, body: BodyKind) -> Result<Plan> {
-        if self.response.is_empty() {
-            return Ok(Plan::Pass);
-        }
         if body == BodyKind::None {
             self.adapt_bodiless(request, response);
             return Ok(Plan::Pass);
         }
         let intent = self.response.intent(response, body);
-        if matches!(intent, Intent::Pass) || response.status() == 206 {
+        if intent != Intent::Pass && response.status() == 206 {
             return Ok(Plan::Pass);
         }
         Ok(match intent {
@@ -98,7 +108,9 @@ impl ResponseBody for BodyMutate {
             Intent::Collect(limit) => Plan::Collect(limit),
             Intent::Stream { kind, coding } => {
                 let around = self.response.around(kind, &(request, response));
-                head::adapt_response(response, coding.is_some());
+                if coding.is_some() {
+                    response.remove_header(CONTENT_ENCODING);
+                }
                 Plan::stream(Streamed::new(&self.response, around, coding))
             }
         })
@@ -109,7 +121,9 @@ impl ResponseBody for BodyMutate {
             match self.response.change(&body, response, &(request, response)) {
                 Ok(Outcome::Unchanged) => Verdict::Unchanged,
                 Ok(Outcome::Changed { body, decoded }) => {
-                    head::adapt_response(response, decoded);
+                    if decoded {
+                        response.remove_header(CONTENT_ENCODING);
+                    }
                     Verdict::Replace(body)
                 }
                 // Passing it on would hand out what the rules are there to change.
@@ -142,8 +156,7 @@ impl BodyMutate {
                 Intent::Stream { coding, .. } => coding.is_some(),
                 Intent::Collect(_) => self.response.would_decode(response),
             };
-            head::adapt_response(response, decoded);
-            response.remove_header("content-length");
+            head::adapt(response, decoded);
         }
     }
 }

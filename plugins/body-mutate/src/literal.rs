@@ -15,6 +15,8 @@ pub struct Literals {
     finder: Finder,
     /// Length of the longest text to find.
     longest: usize,
+    /// Whether some text is shorter than what takes its place.
+    grows: bool,
 }
 
 #[derive(Debug)]
@@ -44,10 +46,12 @@ impl Literals {
             .map(|(find, _)| find.len())
             .max()
             .unwrap_or_default();
+        let grows = rules.iter().any(|(find, with)| find.len() < with.len());
         Ok(Self {
             rules,
             finder,
             longest,
+            grows,
         })
     }
 
@@ -75,7 +79,9 @@ impl Literals {
     pub fn replace_all(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut next = self.find(text, 0);
         next.as_ref()?;
-        let mut out = Vec::with_capacity(text.len() + 64);
+        // An eighth is enough for most texts; a list of matches, to know exactly, may take more than the text.
+        let more = if self.grows { text.len() / 8 + 64 } else { 0 };
+        let mut out = Vec::with_capacity(text.len() + more);
         let mut done = 0;
         while let Some((found, rule)) = next {
             out.extend_from_slice(text.get(done..found.start).unwrap_or_default());

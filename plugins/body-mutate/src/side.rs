@@ -174,7 +174,7 @@ impl Side {
     pub fn intent(&self, head: &impl Headers, body: BodyKind) -> Intent {
         let Some(kind) = head
             .header("content-type")
-            .and_then(|value| self.types.kind(&value))
+            .and_then(|value| self.types.kind(value))
         else {
             return Intent::Pass;
         };
@@ -182,10 +182,7 @@ impl Side {
         if !edits_json && !self.changes_text() {
             return Intent::Pass;
         }
-        let coding = match (
-            announced(&head.header_values("content-encoding")),
-            self.encodings,
-        ) {
+        let coding = match (announced(head), self.encodings) {
             (Announced::Identity, _) => None,
             (Announced::Known(coding), Encodings::Decode) => Some(coding),
             (Announced::Known(_), Encodings::Skip) | (Announced::Unknown, _) => {
@@ -203,8 +200,7 @@ impl Side {
         }
         if coding.is_none() && body == BodyKind::KnownLength {
             let length = head.header("content-length");
-            let length =
-                length.and_then(|value| std::str::from_utf8(&value).ok()?.parse::<usize>().ok());
+            let length = length.and_then(|value| number(&value));
             if length.is_some_and(|length| length <= self.limit) {
                 return collect;
             }
@@ -221,7 +217,7 @@ impl Side {
         if self.encodings == Encodings::Skip {
             return None;
         }
-        match announced(&head.header_values("content-encoding")) {
+        match announced(head) {
             Announced::Known(coding) => Some(coding),
             Announced::Identity | Announced::Unknown => None,
         }
@@ -265,7 +261,7 @@ impl Side {
         let puts_around = self.prepend.is_some() || self.append.is_some();
         let kind = if puts_around || !self.json.is_empty() {
             head.header("content-type")
-                .and_then(|value| self.types.kind(&value))
+                .and_then(|value| self.types.kind(value))
                 .unwrap_or(Kind::Plain)
         } else {
             Kind::Plain
@@ -304,6 +300,18 @@ impl Side {
             Outcome::Unchanged
         })
     }
+}
+
+/// A content-length (RFC 9110 section 8.6): digits, and nothing that would have to be checked as text first.
+fn number(digits: &[u8]) -> Option<usize> {
+    let (first, rest) = digits.split_first()?;
+    let digit = |byte: &u8| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit <= 9).then_some(usize::from(digit))
+    };
+    rest.iter().try_fold(digit(first)?, |number, byte| {
+        number.checked_mul(10)?.checked_add(digit(byte)?)
+    })
 }
 
 /// Literals side by side become one pass; each pattern is one of its own.

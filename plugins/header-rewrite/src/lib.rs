@@ -28,6 +28,14 @@ impl Plugin for HeaderRewrite {
             response: Rules::for_response(config.response)?,
         })
     }
+
+    fn needs(&self, hook: Hook) -> bool {
+        match hook {
+            Hook::Director => !self.request.is_empty(),
+            Hook::Modifier => !self.response.is_empty(),
+            _ => true,
+        }
+    }
 }
 
 impl Director for HeaderRewrite {

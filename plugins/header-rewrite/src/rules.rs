@@ -75,6 +75,11 @@ impl Rules {
         })
     }
 
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.host.is_none()
+    }
+
     /// The Host that the upstream is to be sent, if a rule says one.
     pub fn host(&self, source: &impl Source) -> Option<String> {
         let host = self.host.as_ref()?.render_header(source);

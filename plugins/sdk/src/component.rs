@@ -6,10 +6,11 @@ use crate::bindings::lifecycle_hook::exports::sluicegate::plugin::lifecycle;
 use crate::bindings::modifier_hook::exports::sluicegate::plugin::modifier;
 use crate::bindings::request_body_hook::exports::sluicegate::plugin::request_body;
 use crate::bindings::response_body_hook::exports::sluicegate::plugin::response_body;
+use crate::bindings::sluicegate::plugin::subscription;
 use crate::error::{Error, describe};
 use crate::plugin::{
-    BodyKind, Change, Direction, Director, Modifier, Plan, Plugin, Request, RequestBody, Response,
-    ResponseBody, Transform, Verdict,
+    BodyKind, Change, Direction, Director, Hook, Modifier, Plan, Plugin, Request, RequestBody,
+    Response, ResponseBody, Transform, Verdict,
 };
 use std::cell::{OnceCell, RefCell};
 use std::marker::PhantomData;
@@ -18,6 +19,8 @@ use std::marker::PhantomData;
 pub trait Slot: 'static {
     /// What is kept there.
     type Plugin: Plugin;
+    /// The hooks that are exported.
+    const HOOKS: &'static [Hook];
     /// Lends the cell.
     fn with<R>(use_it: impl FnOnce(&OnceCell<Self::Plugin>) -> R) -> R;
 }
@@ -38,6 +41,16 @@ impl<S: Slot> lifecycle::Guest for Adapter<S> {
     fn configure(config: String) -> Result<(), String> {
         let config = crate::config::parse(&config)?;
         let plugin = S::Plugin::new(config).map_err(|error| describe(error.as_ref()))?;
+        for hook in S::HOOKS {
+            if !plugin.needs(*hook) {
+                subscription::skip(match hook {
+                    Hook::Director => subscription::Hook::Director,
+                    Hook::RequestBody => subscription::Hook::RequestBody,
+                    Hook::Modifier => subscription::Hook::Modifier,
+                    Hook::ResponseBody => subscription::Hook::ResponseBody,
+                });
+            }
+        }
         S::with(|cell| cell.set(plugin)).map_err(|_| "configured twice".to_owned())
     }
 }
@@ -168,7 +181,8 @@ impl response_body::GuestTransform for Running {
 ///
 /// The hooks that are named ([`Director`](crate::Director), [`RequestBody`](crate::RequestBody),
 /// [`Modifier`](crate::Modifier), [`ResponseBody`](crate::ResponseBody)) are exported, and exporting is subscribing:
-/// the gateway never calls, buffers or copies for a hook that is not there. The lifecycle is always exported.
+/// the gateway never calls, buffers or copies for a hook that is not there, nor for one that
+/// [`Plugin::needs`](crate::Plugin::needs) declines. The lifecycle is always exported.
 ///
 /// On other targets than wasm it only checks the types, so that `cargo test` runs natively.
 #[macro_export]
@@ -181,6 +195,7 @@ macro_rules! export {
             enum Slot {}
             impl $crate::component::Slot for Slot {
                 type Plugin = $plugin;
+                const HOOKS: &'static [$crate::Hook] = &[$($crate::Hook::$hook),+];
                 fn with<R>(use_it: impl FnOnce(&::std::cell::OnceCell<$plugin>) -> R) -> R {
                     CONFIGURED.with(use_it)
                 }

@@ -22,6 +22,27 @@ pub trait Plugin: Sized + 'static {
     /// It runs once for each instance, and once before a configuration is accepted at all: an error here refuses
     /// the configuration, and its text is shown under the TOML key that the table stands at.
     fn new(config: Self::Config) -> Result<Self>;
+
+    /// Whether this configuration leaves a hook something to do. Asked right after [`new`](Self::new), once for each
+    /// hook that the plugin exports: one that is not needed is never called, and costs nothing.
+    fn needs(&self, hook: Hook) -> bool {
+        let _ = hook;
+        true
+    }
+}
+
+/// The hooks, for [`Plugin::needs`]; named as their traits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hook {
+    /// The request's head.
+    Director,
+    /// The request's body.
+    RequestBody,
+    /// The response's head.
+    Modifier,
+    /// The response's body.
+    ResponseBody,
 }
 
 /// The request phase: decides what becomes of a request.

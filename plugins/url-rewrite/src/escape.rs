@@ -1,6 +1,6 @@
 //! Percent-encoding (RFC 3986 section 2) for the places of a URL.
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use std::borrow::Cow;
 
 /// Everything but the unreserved characters: what comes of this means the same at any place of a URL.
@@ -25,13 +25,13 @@ const NOT_IN_URL: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// The text with its escapes decoded.
-pub(crate) fn decoded(text: &str) -> Cow<'_, [u8]> {
-    percent_decode_str(text).into()
+pub(crate) fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    percent_decode(text).into()
 }
 
 /// A name of a query's pair, decoded as forms encode it (a plus is a space).
 pub(crate) fn decoded_name(name: &str) -> Vec<u8> {
-    percent_decode_str(&name.replace('+', " ")).collect()
+    percent_decode(name.replace('+', " ").as_bytes()).collect()
 }
 
 /// A value as one segment of a path, or as a part of a query.
@@ -68,7 +68,15 @@ pub(crate) fn may_stand_in_path(text: &str) -> bool {
 
 /// Whether every `%` is followed by two hexadecimal digits.
 pub(crate) fn has_whole_escapes(text: &str) -> bool {
-    text.split('%')
+    text.as_bytes()
+        .split(|byte| *byte == b'%')
         .skip(1)
-        .all(|after| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2)
+        .all(|after| {
+            after
+                .iter()
+                .take(2)
+                .filter(|b| b.is_ascii_hexdigit())
+                .count()
+                == 2
+        })
 }

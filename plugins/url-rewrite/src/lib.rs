@@ -18,6 +18,7 @@ use path::{PathRules, RewriteError};
 use query::QueryRules;
 use redirect::Redirect;
 use sluicegate_plugin::prelude::*;
+use std::borrow::Cow;
 
 /// The plugin: what becomes of the path, then of the query, and where a redirect leads.
 pub struct UrlRewrite {
@@ -36,6 +37,10 @@ impl Plugin for UrlRewrite {
             redirect: config.redirect.map(Redirect::new).transpose()?,
         })
     }
+
+    fn needs(&self, _: Hook) -> bool {
+        !self.path.is_empty() || !self.query.is_empty() || self.redirect.is_some()
+    }
 }
 
 impl Director for UrlRewrite {
@@ -53,9 +58,10 @@ impl UrlRewrite {
         let query = (!self.query.is_empty()).then(|| request.query());
         let query = query.and_then(|query| self.query.rewrite(query.as_deref(), request));
         if !self.path.is_empty() {
+            let path = request.path();
             match self
                 .path
-                .rewrite(&request.path(), |name| request.path_parameter(name))
+                .rewrite(&path, |name| request.path_parameter(name))
             {
                 Ok(None) => {}
                 Ok(Some(path)) => request.set_path(&path)?,
@@ -75,7 +81,7 @@ impl UrlRewrite {
             .path
             .rewrite(&old_path, |name| request.path_parameter(name))
         {
-            Ok(path) => path.unwrap_or_else(|| old_path.clone()),
+            Ok(path) => path.unwrap_or(Cow::Borrowed(&old_path)),
             Err(error) => return refused(error),
         };
         let new_query = self

@@ -4,17 +4,26 @@ use crate::config::Config;
 use crate::escape::{decoded, has_whole_escapes, is_path_text, may_stand_in_path};
 use crate::pattern::Pattern;
 use sluicegate_plugin::substitution::Substitution;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The path's rules, in the order in which they are applied.
 #[derive(Debug, Default)]
 pub struct PathRules {
     template: Option<Pattern>,
-    /// The prefix's segments, decoded.
-    strip: Vec<Vec<u8>>,
+    strip: Option<Prefix>,
     regex: Vec<Substitution>,
     /// Without a slash at its end.
     add: Option<String>,
+}
+
+/// A prefix to strip.
+#[derive(Debug)]
+struct Prefix {
+    /// Its segments, decoded.
+    segments: Vec<Vec<u8>>,
+    /// As it was written, where it has no escapes: most paths can be compared with that.
+    plain: Option<String>,
 }
 
 /// Why a path cannot be rewritten.
@@ -58,15 +67,11 @@ impl PathRules {
             .transpose()
             .map_err(|e| format!("template: {e}"))?;
         let strip = match &config.strip_prefix {
-            None => Vec::new(),
+            None => None,
             Some(prefix) => {
                 let prefix =
                     checked_prefix(prefix).map_err(|error| format!("strip_prefix: {error}"))?;
-                prefix
-                    .split('/')
-                    .skip(1)
-                    .map(|segment| decoded(segment).into_owned())
-                    .collect()
+                Some(Prefix::new(prefix))
             }
         };
         let mut regex = Vec::new();
@@ -100,69 +105,105 @@ impl PathRules {
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
         self.template.is_none()
-            && self.strip.is_empty()
+            && self.strip.is_none()
             && self.regex.is_empty()
             && self.add.is_none()
     }
 
     /// The rewritten path; `None` where no rule changes it. It begins with exactly one slash, and what no rule
     /// touched keeps its escapes.
-    pub fn rewrite(
+    pub fn rewrite<'a>(
         &self,
-        path: &str,
+        path: &'a str,
         parameter: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<String>, RewriteError> {
-        let mut new = match &self.template {
-            Some(template) => Some(template.fill(path, parameter)?),
-            None => self
-                .stripped(path)
-                .map(|rest| format!("/{}", rest.trim_start_matches('/'))),
+    ) -> Result<Option<Cow<'a, str>>, RewriteError> {
+        let mut new: Option<Cow<'a, str>> = match &self.template {
+            Some(template) => Some(template.fill(path, parameter)?.into()),
+            None => match &self.strip {
+                Some(prefix) => prefix.strip(path).map(with_one_slash),
+                None => None,
+            },
         };
         for rule in &self.regex {
             if let Some(replaced) = rule.replace_all(new.as_deref().unwrap_or(path).as_bytes()) {
-                new = Some(String::from_utf8(replaced).map_err(|_| RewriteError::NoPath)?);
+                let replaced = String::from_utf8(replaced).map_err(|_| RewriteError::NoPath)?;
+                new = Some(replaced.into());
             }
         }
         if let Some(prefix) = &self.add {
-            new = Some(format!(
-                "{prefix}/{}",
-                new.as_deref().unwrap_or(path).trim_start_matches('/')
-            ));
+            let rest = with_one_slash(new.as_deref().unwrap_or(path));
+            new = Some([prefix, &*rest].concat().into());
         }
         let Some(new) = new else { return Ok(None) };
-        let new = format!("/{}", new.trim_start_matches('/'));
-        if new == path {
+        let new = if new.starts_with('/') && !new.starts_with("//") {
+            new
+        } else {
+            Cow::Owned(with_one_slash(&new).into_owned())
+        };
+        if *new == *path {
             return Ok(None);
         }
-        if !may_stand_in_path(&new) || (has_whole_escapes(path) && !has_whole_escapes(&new)) {
+        if !may_stand_in_path(&new) || (!has_whole_escapes(&new) && has_whole_escapes(path)) {
             return Err(RewriteError::NoPath);
         }
         if new
-            .split('/')
-            .any(|segment| matches!(&*decoded(segment), b"." | b".."))
+            .as_bytes()
+            .split(|byte| *byte == b'/')
+            .any(is_dot_segment)
         {
             return Err(RewriteError::DotSegment);
         }
         Ok(Some(new))
     }
+}
+
+impl Prefix {
+    fn new(text: &str) -> Self {
+        let segments = text.split('/').skip(1);
+        Self {
+            segments: segments
+                .map(|segment| decoded(segment.as_bytes()).into_owned())
+                .collect(),
+            plain: (!text.contains('%')).then(|| text.to_owned()),
+        }
+    }
 
     /// What stands after the prefix: nothing, or a slash and more. Segments are compared decoded, so that `/%61pi`
     /// does not get around the prefix `/api`.
-    fn stripped<'a>(&self, path: &'a str) -> Option<&'a str> {
-        if self.strip.is_empty() {
-            return None;
+    fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if let Some(plain) = &self.plain {
+            let rest = path.strip_prefix(plain.as_str());
+            let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            if rest.is_some() || !path.contains('%') {
+                return rest;
+            }
         }
         let mut rest = path;
-        for expected in &self.strip {
+        for expected in &self.segments {
             rest = rest.strip_prefix('/')?;
             let (segment, after) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            if *decoded(segment) != **expected {
+            if *decoded(segment.as_bytes()) != **expected {
                 return None;
             }
             rest = after;
         }
         Some(rest)
     }
+}
+
+/// The text with exactly one slash at its beginning.
+fn with_one_slash(text: &str) -> Cow<'_, str> {
+    let slashes = text.bytes().take_while(|byte| *byte == b'/').count();
+    match slashes.checked_sub(1).and_then(|more| text.get(more..)) {
+        Some(text) => Cow::Borrowed(text),
+        None if text.is_empty() => Cow::Borrowed("/"),
+        None => Cow::Owned(["/", text].concat()),
+    }
+}
+
+/// Whether a segment is `.` or `..`, plain or escaped.
+fn is_dot_segment(segment: &[u8]) -> bool {
+    matches!(segment.first(), Some(b'.' | b'%')) && matches!(&*decoded(segment), b"." | b"..")
 }
 
 /// A prefix without the slash at its end.

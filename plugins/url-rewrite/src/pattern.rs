@@ -76,7 +76,9 @@ impl Pattern {
                 Part::Literal(text) => filled.push_str(text),
                 Part::Segment(name) => {
                     let value = value(name)?;
-                    let raw = path.split('/').find(|raw| decoded(raw) == value.as_bytes());
+                    let raw = path
+                        .split('/')
+                        .find(|raw| *decoded(raw.as_bytes()) == *value.as_bytes());
                     filled.push_str(raw.unwrap_or(&crate::escape::component(value.as_bytes())));
                 }
                 Part::Rest(name) => {
@@ -84,7 +86,7 @@ impl Pattern {
                     let mut tails = path
                         .match_indices('/')
                         .filter_map(|(at, _)| path.get(at + 1..));
-                    let raw = tails.find(|raw| decoded(raw) == value.as_bytes());
+                    let raw = tails.find(|raw| *decoded(raw.as_bytes()) == *value.as_bytes());
                     filled.push_str(raw.unwrap_or(&segments(&value)));
                 }
             }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::side::fake::Fake;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use proptest::prelude::*;
@@ -41,12 +42,11 @@ fn all(text: &[u8]) -> [(Coding, Vec<u8>); 4] {
 #[test]
 fn heads_announce_codings() {
     let read = |values: &[&str]| {
-        announced(
-            &values
-                .iter()
-                .map(|value| value.as_bytes().to_vec())
-                .collect::<Vec<_>>(),
-        )
+        let fields: Vec<_> = values
+            .iter()
+            .map(|value| (CONTENT_ENCODING, *value))
+            .collect();
+        announced(&Fake::new(&fields))
     };
     assert_eq!(read(&[]), Announced::Identity);
     assert_eq!(read(&[" Identity "]), Announced::Identity);

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::streamed::Streamed;
 use proptest::prelude::*;
 use sluicegate_plugin::BodyKind::{KnownLength, Streaming};
-use sluicegate_plugin::{Plugin, Transform};
+use sluicegate_plugin::{Hook, Plugin, Transform};
 
 fn plugin(json: &str) -> Result<BodyMutate, String> {
     let config: Config = sluicegate_plugin::config::parse(json)?;
@@ -45,6 +45,13 @@ fn what_is_wanted_depends_on_the_head() {
         intent(LITERAL, &[HTML, ("content-length", "1025")], KnownLength),
         stream(Kind::Markup, None)
     );
+    for odd in ["", "-1", "1x", "18446744073709551617"] {
+        assert_eq!(
+            intent(LITERAL, &[HTML, ("content-length", odd)], KnownLength),
+            stream(Kind::Markup, None),
+            "{odd:?}"
+        );
+    }
     assert_eq!(
         intent(LITERAL, &[HTML], KnownLength),
         stream(Kind::Markup, None)
@@ -216,6 +223,20 @@ fn a_wrong_configuration_names_its_key() {
         assert!(error.starts_with(expected), "{json}\n  {error}");
     }
     assert!(plugin("{}").unwrap().response.is_empty());
+}
+
+#[test]
+fn a_side_without_rules_is_not_called() {
+    let needed = |json: &str| {
+        let plugin = plugin(json).unwrap();
+        [Hook::RequestBody, Hook::ResponseBody].map(|hook| plugin.needs(hook))
+    };
+    assert_eq!(needed("{}"), [false, false]);
+    assert_eq!(needed(r#"{"request":{"append":"x"}}"#), [true, false]);
+    assert_eq!(
+        needed(r#"{"response":{"json":{"remove":["/a"]}},"request":{"limit":9}}"#),
+        [false, true]
+    );
 }
 
 fn streamed(

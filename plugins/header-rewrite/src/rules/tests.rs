@@ -2,8 +2,8 @@ use super::*;
 use crate::HeaderRewrite;
 use crate::config::Config;
 use proptest::prelude::*;
-use sluicegate_plugin::Plugin;
 use sluicegate_plugin::template::Variable;
+use sluicegate_plugin::{Hook, Plugin};
 use std::cell::{Cell, RefCell};
 
 /// A head as a list of fields, which counts the calls that a real one would make to the gateway.
@@ -224,6 +224,21 @@ fn a_wrong_configuration_names_its_key() {
         let error = plugin(json).err().unwrap_or_default();
         assert!(error.starts_with(expected), "{json}\n  {error}");
     }
+}
+
+#[test]
+fn a_side_without_rules_is_not_called() {
+    let needed = |json: &str| {
+        let plugin = plugin(json).unwrap();
+        [Hook::Director, Hook::Modifier].map(|hook| plugin.needs(hook))
+    };
+    assert_eq!(needed("{}"), [false, false]);
+    assert_eq!(needed(r#"{"request":{"remove":["a"]}}"#), [true, false]);
+    assert_eq!(needed(r#"{"request":{"set":{"host":"a"}}}"#), [true, false]);
+    assert_eq!(
+        needed(r#"{"response":{"default":{"a":"b"}}}"#),
+        [false, true]
+    );
 }
 
 proptest! {

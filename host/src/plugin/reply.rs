@@ -1,0 +1,70 @@
+//! Answers that plugins make themselves, and which responses have a body for plugins at all.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::bindings::sluicegate::plugin::http::Reply;
+use super::failure::HookFailure;
+use crate::exchange::body::ResponseBody;
+use crate::exchange::{Exchange, ResponseHead, edit, representation};
+
+/// Puts a plugin's own answer into the exchange; returns its body.
+pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBody, HookFailure> {
+    let status = edit::status(reply.status)
+        .map_err(|_| HookFailure::BadAnswer(format!("status {}", reply.status)))?;
+    let mut headers = HeaderMap::with_capacity(reply.headers.len());
+    for (name, value) in reply.headers {
+        let bad = |what: &str| HookFailure::BadAnswer(format!("{what} of field {name:?}"));
+        match edit::field_name(&name) {
+            // The host frames the answer; what a plugin says about that is ignored.
+            Err(edit::EditError::Forbidden(_)) => {}
+            Err(_) => return Err(bad("name")),
+            Ok(field) => {
+                let value = HeaderValue::try_from(value).map_err(|_| bad("value"))?;
+                headers
+                    .try_append(field, value)
+                    .map_err(|_| bad("number"))?;
+            }
+        }
+    }
+    let budget = exchange.snapshot.head_budget;
+    if headers.len() > budget.fields {
+        return Err(HookFailure::BadAnswer(format!("{} fields", headers.len())));
+    }
+    exchange.response = Some(ResponseHead::new(status, headers));
+    if has_no_body(exchange) {
+        return Ok(ResponseBody::Empty);
+    }
+    if let Some(response) = &mut exchange.response {
+        representation::collected(&mut response.headers, reply.body.len());
+    }
+    Ok(ResponseBody::whole(reply.body))
+}
+
+/// Whether this response has no body whatever its head says (RFC 9112, section 6.3).
+pub fn has_no_body(exchange: &Exchange) -> bool {
+    exchange.request.received_method == Method::HEAD
+        || exchange.response.as_ref().is_some_and(|response| {
+            matches!(
+                response.status,
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+            )
+        })
+}
+
+pub(super) fn is_event_stream(exchange: &Exchange) -> bool {
+    exchange
+        .response
+        .as_ref()
+        .and_then(|response| response.headers.get(CONTENT_TYPE))
+        .is_some_and(|value| {
+            let media_type = value
+                .as_bytes()
+                .split(|byte| *byte == b';')
+                .next()
+                .unwrap_or(&[]);
+            media_type
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"text/event-stream")
+        })
+}

@@ -1,0 +1,23 @@
+//! HTTP as the gateway speaks it, over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod attacks;
+mod bodies;
+mod broken_bodies;
+mod connections;
+mod drain;
+mod forwarding;
+mod interim;
+mod limits;
+mod malformed_requests;
+mod malformed_responses;
+mod record;
+mod smuggling;
+mod streaming;
+mod target;
+mod unreachable;
