@@ -184,6 +184,37 @@ fn address_in(text: &str) -> Option<SocketAddr> {
     })
 }
 
+/// Whether a file is newer than all that the gateway is built from.
+fn is_newer_than_sources(file: &Path) -> bool {
+    let modified = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    let Some(built) = modified(file) else {
+        return false;
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut left: Vec<PathBuf> = ["host", "plugins", "wit", "Cargo.toml", "Cargo.lock"]
+        .iter()
+        .map(|name| root.join(name))
+        .collect();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(
+                path.read_dir()
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|entry| entry.path()),
+            );
+        } else if modified(&path).is_none_or(|modified| modified > built) {
+            return false;
+        }
+    }
+    true
+}
+
 fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
@@ -192,6 +223,12 @@ fn binary() -> &'static Path {
         let test = std::env::current_exe().expect("a path");
         let profile = test.ancestors().nth(2).expect("a folder of the profile");
         let target = profile.parent().expect("a target folder");
+        // `cargo test` of the whole workspace has built it already. Building it alone would choose
+        // other features for some dependencies, and compile wasmtime once more.
+        let built = profile.join("sluicegate");
+        if is_newer_than_sources(&built) {
+            return built;
+        }
         let mut command = Command::new(env!("CARGO"));
         command
             .args(["build", "--package", "sluicegate", "--bin", "sluicegate"])

@@ -14,6 +14,7 @@ use super::bindings::exports::sluicegate::plugin::{
 };
 use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
 use super::bindings::{RequestHandle, ResponseHandle};
+use super::deadline;
 use super::engine::ticks;
 use super::failure::HookFailure;
 use super::hooks::Hooks;
@@ -94,11 +95,12 @@ impl Instance {
     pub fn new(layer: &Layer) -> Result<Self, HookFailure> {
         let component = &layer.component;
         let no_instance = |error: wasmtime::Error| HookFailure::NoInstance(format!("{error:#}"));
-        let state = State::new(Arc::clone(&layer.name), layer.limits.memory);
+        let state = State::new(Arc::clone(&layer.name), &layer.limits);
         let mut store = Store::new(component.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
         // Setting up (compiling patterns, say) may take longer than a hook.
         store.set_epoch_deadline(ticks(layer.limits.wall));
+        deadline::watch(&mut store);
         let instance =
             component
                 .pre
@@ -176,6 +178,7 @@ impl Instance {
         &mut self,
         hook: impl FnOnce(&mut Self) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<T, HookFailure> {
+        self.store.data_mut().deadline.restart();
         self.store.set_epoch_deadline(self.ticks);
         match hook(self) {
             Ok(Ok(value)) => Ok(value),

@@ -6,6 +6,7 @@
 //! - [`component`]: a component that was loaded, checked and compiled
 //! - [`registry`]: the plugins of a configuration, each use of one with its own settings
 //! - [`hooks`]: which hooks of a plugin are called
+//! - [`deadline`]: computing time of a hook
 //! - [`instance`]: one instance of a component, and calls of its hooks
 //! - [`pool`]: instances that wait for their next use, per worker
 //! - [`state`]: what an instance's host functions work on; [`host_http`], [`host_log`],
@@ -19,6 +20,7 @@ pub mod bindings;
 pub mod builtin;
 pub mod chain;
 pub mod component;
+pub mod deadline;
 pub mod engine;
 pub mod failure;
 pub mod hooks;

@@ -7,8 +7,10 @@ use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::random::WasiRandomCtx;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::deadline::Deadline;
 use super::hooks::Hooks;
 use super::wasi;
+use crate::config::PluginLimits;
 use crate::exchange::Exchange;
 
 /// The data of an instance's store.
@@ -19,6 +21,8 @@ pub struct State {
     pub plugin: Arc<str>,
     /// Hooks that the guest said, while it was configured, it does not need.
     pub skipped: Hooks,
+    /// What a hook has of time.
+    pub deadline: Deadline,
     /// Memory and table limits.
     pub limits: StoreLimits,
     wasi: WasiCtx,
@@ -35,15 +39,16 @@ impl std::fmt::Debug for State {
 }
 
 impl State {
-    /// The state of a fresh instance that may use so many bytes of memory.
-    pub fn new(plugin: Arc<str>, memory: usize) -> Self {
+    /// The state of a fresh instance of a plugin with these limits.
+    pub fn new(plugin: Arc<str>, limits: &PluginLimits) -> Self {
         Self {
             exchange: Box::new(Exchange::vacant()),
             skipped: Hooks::default(),
+            deadline: Deadline::new(limits.time, limits.wall),
             wasi: wasi::nothing_granted(&plugin),
             plugin,
             limits: StoreLimitsBuilder::new()
-                .memory_size(memory)
+                .memory_size(limits.memory)
                 .table_elements(100_000)
                 .build(),
             table: ResourceTable::new(),
