@@ -1,4 +1,4 @@
-//! The spine: one request's way through the gateway. [`pass`] names every phase in order; the same
+//! The spine: one request's way through the gateway. `Way::pass` names every phase in order; the same
 //! names are in the README's picture, in metrics and in traces.
 
 use std::convert::Infallible;

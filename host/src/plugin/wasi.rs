@@ -5,7 +5,7 @@
 //! of a Rust panic goes).
 //!
 //! Hooks run on a worker's own thread, so nothing here may wait: wasmtime-wasi's synchronous
-//! functions would block inside of the runtime. [`Io`] polls its asynchronous ones once; a guest that
+//! functions would block inside of the runtime. `Io` polls its asynchronous ones once; a guest that
 //! asks to wait (sleeps, say) traps with a text that says so.
 
 use std::future::Future;

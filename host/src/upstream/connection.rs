@@ -60,6 +60,9 @@ impl Connection {
         stream.set_nodelay(true).map_err(ConnectError::Connect)?;
         let (sender, driver) = http1::Builder::new()
             .max_headers(256)
+            // The largest response head, and the most that interim responses in a flood can make
+            // one poll read before others have their turn.
+            .max_buf_size(64 * 1024)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;

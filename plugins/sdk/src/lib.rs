@@ -109,8 +109,7 @@
 //! # Testing
 //!
 //! `cargo test` builds a plugin natively, where the handles lead nowhere: calling a method of [`Request`] panics
-//! there. Keep the logic in plain functions, or generic over [`Headers`], and test those; to run the component
-//! itself without a socket there is the gateway's test kit.
+//! there. Keep the logic in plain functions, or generic over [`Headers`], and test those.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
