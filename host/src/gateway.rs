@@ -1,5 +1,5 @@
-//! The spine: one request's way through the gateway. `Way::pass` names every phase in order; the same
-//! names are in the README's picture, in metrics and in traces.
+//! The spine: one request's way through the gateway. `Way::admit` and `Way::pass` name every phase in
+//! order; the same names are in the README's picture, in metrics and in traces.
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -24,17 +24,17 @@ use crate::plugin::chain::{Chain, Inbound};
 use crate::route::Lookup;
 use crate::server::connection::Context;
 use crate::server::worker::Generation;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Sending;
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
 ///
 /// # Errors
 /// None.
-pub async fn serve(
-    context: Rc<Context>,
+pub fn serve(
+    context: &Rc<Context>,
     request: Request<Incoming>,
-) -> Result<Response<Recorded>, Infallible> {
+) -> impl Future<Output = Result<Response<Recorded>, Infallible>> + use<> {
     let generation = Rc::clone(&context.worker.generation.borrow());
     let client = forwarded::client(
         context.peer,
@@ -46,41 +46,55 @@ pub async fn serve(
         Some(theirs) if client.trusted && theirs.len() <= 128 => theirs.clone(),
         _ => new_request_id(),
     };
-    let mut record = Record::begin(&context, &request, client.address, &request_id);
+    let mut record = Record::begin(context, &request, client.address, &request_id);
     let json = asks_for_json(&request);
     let way = Way {
-        context: &context,
-        generation: &generation,
+        context: Rc::clone(context),
+        generation,
     };
-    let response = match way.pass(request, client, &request_id, &mut record).await {
-        Ok(response) => response,
-        Err(failure) => {
-            tracing::debug!(?request_id, "{failure}");
-            record.failed(&failure);
-            if matches!(failure, Failure::Client(_)) {
-                context.signals.answer_refusal();
+    let admitted = way.admit(request, client, request_id.clone(), &mut record);
+    async move {
+        let result = match admitted {
+            Ok(admitted) => way.pass(admitted).await,
+            Err(failure) => Err(failure),
+        };
+        let response = match result {
+            Ok(response) => response,
+            Err(failure) => {
+                tracing::debug!(?request_id, "{failure}");
+                record.failed(&failure);
+                if matches!(failure, Failure::Client(_)) {
+                    way.context.signals.answer_refusal();
+                }
+                failure.respond(&request_id, json).map(ResponseBody::whole)
             }
-            failure.respond(&request_id, json).map(ResponseBody::whole)
-        }
-    };
-    Ok(record.attach(response))
+        };
+        Ok(record.attach(response))
+    }
 }
 
-/// What a request passes through.
-struct Way<'a> {
-    context: &'a Context,
-    generation: &'a Generation,
+/// What a request passes through: first [`Way::admit`], which never waits, then [`Way::pass`].
+struct Way {
+    context: Rc<Context>,
+    generation: Rc<Generation>,
 }
 
-impl Way<'_> {
-    /// The phases, in order.
-    async fn pass(
+/// A request that has been read, checked and matched.
+struct Admitted {
+    exchange: Box<Exchange>,
+    body: RequestBody,
+    version: Version,
+}
+
+impl Way {
+    /// The phases up to the first plugin, in order. They are not part of the future: it stays small.
+    fn admit(
         &self,
         request: Request<Incoming>,
         client: crate::exchange::Client,
-        request_id: &HeaderValue,
+        request_id: HeaderValue,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Failure> {
+    ) -> Result<Admitted, Failure> {
         let snapshot = &self.generation.snapshot;
         let version = request.version();
         let (parts, incoming) = request.into_parts();
@@ -109,11 +123,11 @@ impl Way<'_> {
         } else {
             target.path().into()
         };
-        let mut exchange = Box::new(Exchange {
+        let exchange = Box::new(Exchange {
             snapshot: Arc::clone(snapshot),
             route: route.0,
             client,
-            request_id: request_id.clone(),
+            request_id,
             request: RequestHead {
                 received_method: parts.method.clone(),
                 method: parts.method,
@@ -131,25 +145,56 @@ impl Way<'_> {
             response: None,
             notes: Notes::default(),
         });
+        Ok(Admitted {
+            exchange,
+            body,
+            version,
+        })
+    }
+
+    /// The phases from the first plugin on, in order.
+    async fn pass(&self, admitted: Admitted) -> Result<Response<ResponseBody>, Failure> {
+        let Admitted {
+            mut exchange,
+            body,
+            version,
+        } = admitted;
+        let route = self
+            .generation
+            .snapshot
+            .routes
+            .get(exchange.route)
+            .ok_or_else(no_such)?;
         let began = Instant::now();
-        let mut chain = Chain::new(&self.generation.layers, &route.1.layers);
+        let mut chain = Chain::new(&self.generation.layers, &route.layers);
 
         // Director chain, in order. Every edit is validated when it is made, so what comes out is
         // as valid as what went in: a plugin can't set framing or write a second request.
-        let inbound = chain.inbound(&mut exchange, body).await?;
+        let inbound = if chain.is_empty() {
+            Inbound::Forward(body)
+        } else {
+            // Boxed, as all that most requests don't need: it would make every future larger.
+            Box::pin(chain.inbound(&mut exchange, body)).await?
+        };
         exchange.request.stage = Stage::Sent;
 
         let (body, layers) = match inbound {
             Inbound::Reply { passed, body } => (body, passed),
             Inbound::Forward(body) => {
                 // Pick target, send, strip hop-by-hop headers.
-                let body = self.send(&mut exchange, body, version, began).await?;
+                let body = self
+                    .send(&mut exchange, route, body, version, began)
+                    .await?;
                 (body, chain.len())
             }
         };
 
         // Modify-response chain, in reverse.
-        let body = chain.outbound(&mut exchange, body, layers).await?;
+        let body = if layers == 0 {
+            body
+        } else {
+            Box::pin(chain.outbound(&mut exchange, body, layers)).await?
+        };
 
         // Write.
         respond(*exchange, body)
@@ -159,13 +204,14 @@ impl Way<'_> {
     async fn send(
         &self,
         exchange: &mut Exchange,
+        route: &Route,
         body: RequestBody,
         version: Version,
         began: Instant,
     ) -> Result<ResponseBody, Failure> {
-        let snapshot = &self.generation.snapshot;
-        let route = snapshot.routes.get(exchange.route).ok_or_else(no_such)?;
-        let upstream = snapshot
+        let upstream = self
+            .generation
+            .snapshot
             .upstreams
             .get(exchange.request.upstream.unwrap_or(route.upstream))
             .ok_or_else(no_such)?;
@@ -220,7 +266,7 @@ fn accept_body(incoming: Incoming, snapshot: &Snapshot) -> Result<RequestBody, F
     })
 }
 
-type Matched<'a> = ((usize, &'a crate::snapshot::Route), crate::route::Params);
+type Matched<'a> = ((usize, &'a Route), crate::route::Params);
 
 fn match_route<'a>(
     snapshot: &'a Snapshot,

@@ -24,6 +24,7 @@
 //! | [`upstream`] | connections to targets |
 //! | [`observe`] | counters and the access log |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
+//! | [`small_write`] | one plain write for a small head and body |
 //! | [`timer`] | a timer that costs nothing until it fires |
 //!
 //! # What a worker has to itself
@@ -51,6 +52,7 @@ pub mod observe;
 pub mod plugin;
 pub mod route;
 pub mod server;
+pub mod small_write;
 pub mod snapshot;
 pub mod timer;
 pub mod upstream;

@@ -66,6 +66,18 @@ impl Fields<'_> {
         Ok(())
     }
 
+    /// Sets a field that is absent.
+    ///
+    /// # Errors
+    /// See [`EditError`].
+    pub fn set_default(&mut self, name: &str, value: Vec<u8>) -> Result<(), EditError> {
+        // Looked up by text: most often the field is there, and nothing has to be made of the name.
+        if self.headers.contains_key(name) {
+            return Ok(());
+        }
+        self.set(name, value)
+    }
+
     fn check(
         &mut self,
         name: &str,

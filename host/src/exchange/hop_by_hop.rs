@@ -33,22 +33,38 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 ///
 /// `Trailer` stays: it announces fields of the message, not of the connection.
 pub fn strip(headers: &mut HeaderMap) {
-    while let Some(name) = headers
-        .keys()
-        .find(|name| is_hop_by_hop(name) && *name != TE)
-        .cloned()
-    {
-        if name == CONNECTION {
-            strip_named(headers);
+    // Most messages have one of them or none: found in one walk, and looked up only then.
+    let mut found = [None, None];
+    let mut count = 0;
+    for name in headers.keys().filter(|name| is_hop_by_hop(name)) {
+        if let Some(slot) = found.get_mut(count) {
+            *slot = Some(name.clone());
         }
-        headers.remove(name);
+        count += 1;
     }
-    if headers.contains_key(TE) {
-        let trailers = accepts_trailers(headers);
-        headers.remove(TE);
-        if trailers {
-            headers.insert(TE, HeaderValue::from_static("trailers"));
+    if count == 0 {
+        return;
+    }
+    let trailers = accepts_trailers(headers);
+    if headers.contains_key(CONNECTION) {
+        strip_named(headers);
+    }
+    if count <= found.len() {
+        for name in found.into_iter().flatten() {
+            headers.remove(name);
         }
+    } else {
+        let all: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| is_hop_by_hop(name))
+            .cloned()
+            .collect();
+        for name in all {
+            headers.remove(name);
+        }
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 

@@ -7,11 +7,14 @@
 
 use std::rc::Rc;
 
-use http_body::Body as _;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body::Body;
 
 use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
 use super::failure::{BrokeBody, Hook, HookFailure};
 use super::instance::{Change, Direction, Instance, Plan, Side, Verdict};
+use super::interest::{Interest, Shown};
 use super::pool::{LayerPool, Lease};
 use super::reply::{self, has_no_body, is_event_stream};
 use super::transform::Transform;
@@ -97,10 +100,26 @@ impl<'a> Chain<'a> {
     }
 
     /// Ends the use of an instance by one hook.
-    fn release(&mut self, place: usize, lease: Lease) {
-        if lease.layer().isolation == Isolation::Request {
+    fn release(&mut self, place: usize, lease: impl Into<Option<Lease>>) {
+        if let Some(lease) = lease.into()
+            && lease.layer().isolation == Isolation::Request
+        {
             self.own.push((place, lease));
         }
+    }
+
+    /// Asks a plugin what it wants of a body. A plan to stream belongs to the instance that made it.
+    async fn open(
+        &mut self,
+        place: usize,
+        pool: &Rc<LayerPool>,
+        exchange: &mut Box<Exchange>,
+        side: Side,
+        kind: BodyKind,
+    ) -> Result<(Plan, Lease), HookFailure> {
+        let mut lease = self.lease(place, pool).await?;
+        let plan = lease.run(|instance| instance.open(exchange, side, kind))?;
+        Ok((plan, lease))
     }
 
     async fn run<T>(
@@ -209,20 +228,22 @@ impl<'a> Chain<'a> {
         body: RequestBody,
     ) -> Result<Step<RequestBody>, StepFailure<RequestBody>> {
         let kind = body.kind();
-        let mut lease = match self.lease(place, pool).await {
-            Ok(lease) => lease,
-            Err(failure) => return Err(StepFailure::Plugin(failure, Some(body))),
+        let headers = &exchange.request.headers;
+        let (plan, lease) = match shown(&pool.layer.interests.request, kind, headers, &body, false)
+        {
+            Shown::Never => return Ok(Step::Continue(body)),
+            Shown::Whole(limit) => (Plan::Collect(limit), None),
+            Shown::Ask => match self.open(place, pool, exchange, Side::Request, kind).await {
+                Ok((plan, lease)) => (plan, Some(lease)),
+                Err(failure) => return Err(StepFailure::Plugin(failure, Some(body))),
+            },
         };
-        let plan = match lease.run(|instance| instance.open(exchange, Side::Request, kind)) {
-            Ok(plan) => plan,
-            Err(failure) => return Err(StepFailure::Plugin(failure, Some(body))),
-        };
-        let limit = match plan {
-            Plan::Pass => {
+        let limit = match (plan, lease) {
+            (Plan::Pass, lease) => {
                 self.release(place, lease);
                 return Ok(Step::Continue(body));
             }
-            Plan::Stream(handle) => {
+            (Plan::Stream(handle), Some(lease)) => {
                 let transform = Transform::new(lease, handle, Side::Request);
                 if kind == BodyKind::None {
                     return Ok(Step::Continue(body));
@@ -230,10 +251,14 @@ impl<'a> Chain<'a> {
                 representation::streamed(&mut exchange.request.headers);
                 return Ok(Step::Continue(body.through(transform)));
             }
-            Plan::Collect(limit) => limit,
+            // No plan to stream comes without the instance that made it.
+            (Plan::Stream(_), None) => return Ok(Step::Continue(body)),
+            (Plan::Collect(limit), lease) => {
+                // The instance is free for others while the body comes in.
+                self.release(place, lease);
+                limit
+            }
         };
-        // The instance is free for others while the body comes in.
-        self.release(place, lease);
         let whole = body.collect_up_to(limit).await.map_err(|error| {
             StepFailure::Other(match error {
                 CollectError::TooLong => ClientFailure::BodyTooLarge.into(),
@@ -342,20 +367,26 @@ impl<'a> Chain<'a> {
         } else {
             body.kind()
         };
-        let mut lease = match self.lease(place, pool).await {
-            Ok(lease) => lease,
-            Err(failure) => return Err(StepFailure::Plugin(failure, Some(body))),
+        let head = exchange.response.as_ref();
+        let is_partial = head.is_some_and(|head| head.status == StatusCode::PARTIAL_CONTENT);
+        let no_headers = HeaderMap::new();
+        let headers = head.map_or(&no_headers, |head| &head.headers);
+        let interest = &pool.layer.interests.response;
+        let (plan, lease) = match shown(interest, kind, headers, &body, is_partial) {
+            Shown::Never => return Ok(Step::Continue(body)),
+            Shown::Whole(limit) => (Plan::Collect(limit), None),
+            Shown::Ask => match self.open(place, pool, exchange, Side::Response, kind).await {
+                Ok((plan, lease)) => (plan, Some(lease)),
+                Err(failure) => return Err(StepFailure::Plugin(failure, Some(body))),
+            },
         };
-        let plan = match lease.run(|instance| instance.open(exchange, Side::Response, kind)) {
-            Ok(plan) => plan,
-            Err(failure) => return Err(StepFailure::Plugin(failure, Some(body))),
-        };
-        let limit = match plan {
-            Plan::Pass => {
+        let limit = match (plan, lease) {
+            (Plan::Pass, lease) => {
                 self.release(place, lease);
                 return Ok(Step::Continue(body));
             }
-            Plan::Stream(handle) => {
+            (Plan::Stream(_), None) => return Ok(Step::Continue(body)),
+            (Plan::Stream(handle), Some(lease)) => {
                 let transform = Transform::new(lease, handle, Side::Response);
                 if let Some(response) = &mut exchange.response {
                     representation::streamed(&mut response.headers);
@@ -365,9 +396,11 @@ impl<'a> Chain<'a> {
                 }
                 return Ok(Step::Continue(body.through(transform)));
             }
-            Plan::Collect(limit) => limit,
+            (Plan::Collect(limit), lease) => {
+                self.release(place, lease);
+                limit
+            }
         };
-        self.release(place, lease);
         if has_no_body(exchange) {
             if let Some(response) = &mut exchange.response {
                 representation::streamed(&mut response.headers);
@@ -411,6 +444,25 @@ impl<'a> Chain<'a> {
                 Err(StepFailure::Plugin(failure, Some(Flow::whole(whole))))
             }
         }
+    }
+}
+
+/// Whether a body is shown to a plugin, by what it said while it was configured.
+fn shown<S>(
+    interest: &Option<Interest>,
+    kind: BodyKind,
+    headers: &HeaderMap,
+    body: &Flow<S>,
+    is_partial: bool,
+) -> Shown
+where
+    S: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    match interest {
+        Some(interest) if kind != BodyKind::None => {
+            interest.decide(headers, body.size_hint().exact(), is_partial)
+        }
+        _ => Shown::Ask,
     }
 }
 

@@ -2,6 +2,7 @@
 //! configuration does not need.
 
 use super::bindings::sluicegate::plugin::subscription::{Hook, Host};
+use super::interest::Interest;
 use super::state::State;
 
 /// A set of hooks.
@@ -51,5 +52,17 @@ impl Host for State {
             Hook::Modifier => self.skipped.modifier = true,
             Hook::ResponseBody => self.skipped.response_body = true,
         }
+    }
+
+    fn collect(&mut self, hook: Hook, types: Vec<String>, limit: u64) -> Result<(), String> {
+        let interest = match hook {
+            Hook::RequestBody => &mut self.interests.request,
+            Hook::ResponseBody => &mut self.interests.response,
+            Hook::Director | Hook::Modifier => {
+                return Err("a hook of a head has no bodies to collect".to_owned());
+            }
+        };
+        *interest = Some(Interest::new(&types, limit)?);
+        Ok(())
     }
 }

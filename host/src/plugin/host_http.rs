@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use wasmtime::component::Resource;
 
 use super::bindings::sluicegate::plugin::http::{
-    EditError as WitEditError, Field, Host, HostRequest, HostResponse,
+    EditError as WitEditError, Field, HeaderEdit, Host, HostRequest, HostResponse,
 };
 use super::bindings::{RequestHandle, ResponseHandle};
 use super::reply::has_no_body;
@@ -45,6 +45,19 @@ fn fields(headers: &HeaderMap) -> Vec<Field> {
         (name.as_str().to_owned(), value.as_bytes().to_vec())
     };
     headers.iter().map(owned).collect()
+}
+
+/// Makes several edits, up to the first that is refused.
+fn edit_all(mut fields: Fields<'_>, edits: Vec<HeaderEdit>) -> Edit {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Set((name, value)) => fields.set(&name, value)?,
+            HeaderEdit::Append((name, value)) => fields.append(&name, value)?,
+            HeaderEdit::Default((name, value)) => fields.set_default(&name, value)?,
+            HeaderEdit::Remove(name) => edit::remove(fields.headers, &name),
+        }
+    }
+    Ok(())
 }
 
 impl State {
@@ -179,6 +192,10 @@ impl HostRequest for State {
         }
     }
 
+    fn edit_headers(&mut self, _: Resource<RequestHandle>, edits: Vec<HeaderEdit>) -> Edit {
+        edit_all(self.request_fields()?, edits)
+    }
+
     fn path_parameter(&mut self, _: Resource<RequestHandle>, name: String) -> Option<String> {
         self.exchange.path_parameter(&name)
     }
@@ -270,6 +287,10 @@ impl HostResponse for State {
                 edit::remove(&mut response.headers, &name);
             }
         }
+    }
+
+    fn edit_headers(&mut self, _: Resource<ResponseHandle>, edits: Vec<HeaderEdit>) -> Edit {
+        edit_all(self.response_fields()?, edits)
     }
 
     fn note(&mut self, _: Resource<ResponseHandle>, name: String) -> Option<Vec<u8>> {

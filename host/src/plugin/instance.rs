@@ -18,6 +18,7 @@ use super::deadline;
 use super::engine::ticks;
 use super::failure::HookFailure;
 use super::hooks::Hooks;
+use super::interest::Interests;
 use super::registry::Layer;
 use super::state::State;
 use crate::exchange::Exchange;
@@ -160,6 +161,11 @@ impl Instance {
     /// Hooks that it said it does not need with its configuration.
     pub fn skipped(&self) -> Hooks {
         self.store.data().skipped
+    }
+
+    /// Bodies that it said it is for.
+    pub fn take_interests(&mut self) -> Interests {
+        std::mem::take(&mut self.store.data_mut().interests)
     }
 
     /// Calls the guest with the exchange inside of its store.

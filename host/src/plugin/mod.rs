@@ -5,7 +5,7 @@
 //! - [`builtin`]: the stock plugins that are built into this program
 //! - [`component`]: a component that was loaded, checked and compiled
 //! - [`registry`]: the plugins of a configuration, each use of one with its own settings
-//! - [`hooks`]: which hooks of a plugin are called
+//! - [`hooks`]: which hooks of a plugin are called; [`interest`]: for which bodies
 //! - [`deadline`]: computing time of a hook
 //! - [`instance`]: one instance of a component, and calls of its hooks
 //! - [`pool`]: instances that wait for their next use, per worker
@@ -28,6 +28,7 @@ pub mod host_http;
 pub mod host_log;
 pub mod host_metrics;
 pub mod instance;
+pub mod interest;
 pub mod pool;
 pub mod registry;
 pub mod reply;

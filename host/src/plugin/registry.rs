@@ -11,6 +11,7 @@ use super::component::{LoadError, Loaded};
 use super::failure::HookFailure;
 use super::hooks::Hooks;
 use super::instance::Instance;
+use super::interest::Interests;
 use super::state::State;
 use super::{builtin, engine};
 use crate::config::{
@@ -34,6 +35,8 @@ pub struct Layer {
     pub component: Arc<Loaded>,
     /// The hooks that are called.
     pub hooks: Hooks,
+    /// Bodies that need not be asked about.
+    pub interests: Interests,
 }
 
 /// All layers of a configuration.
@@ -214,9 +217,11 @@ impl<'a> Loader<'a> {
             config: settings,
             component: Arc::clone(component),
             hooks: component.hooks(),
+            interests: Interests::default(),
         };
         match Instance::new(&layer) {
-            Ok(instance) => {
+            Ok(mut instance) => {
+                layer.interests = instance.take_interests();
                 layer.hooks = layer.hooks.without(instance.skipped());
                 self.registry.index.insert(key, self.registry.layers.len());
                 self.registry.layers.push(Arc::new(layer));

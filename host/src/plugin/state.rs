@@ -9,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::deadline::Deadline;
 use super::hooks::Hooks;
+use super::interest::Interests;
 use super::wasi;
 use crate::config::PluginLimits;
 use crate::exchange::Exchange;
@@ -21,6 +22,8 @@ pub struct State {
     pub plugin: Arc<str>,
     /// Hooks that the guest said, while it was configured, it does not need.
     pub skipped: Hooks,
+    /// Bodies that the guest said, while it was configured, it is for.
+    pub interests: Interests,
     /// What a hook has of time.
     pub deadline: Deadline,
     /// Memory and table limits.
@@ -44,6 +47,7 @@ impl State {
         Self {
             exchange: Box::new(Exchange::vacant()),
             skipped: Hooks::default(),
+            interests: Interests::default(),
             deadline: Deadline::new(limits.time, limits.wall),
             wasi: wasi::nothing_granted(&plugin),
             plugin,

@@ -120,7 +120,7 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
         forwarded: Forwarded::new(peer),
     });
     let here = Rc::clone(&context);
-    let service = service_fn(move |request| Box::pin(gateway::serve(Rc::clone(&here), request)));
+    let service = service_fn(move |request| Box::pin(gateway::serve(&here, request)));
     let mut connection = http1::Builder::new()
         // The guard has its own, stricter limits; hyper's must not be smaller.
         .max_headers(limits.headers.saturating_add(1))

@@ -29,6 +29,7 @@ use super::body_framing::BodyFraming;
 use super::interim::Interim;
 use super::message::{self, HeadLimits};
 use crate::exchange::failure::ClientFailure;
+use crate::small_write;
 use crate::timer::Timer;
 
 /// Read ahead of the current exchange at most this much (pipelined requests).
@@ -99,6 +100,8 @@ pub struct Guard<S> {
     /// Whether bytes have come in that can complete a head. Reading `held` anew for each byte of
     /// a slow client would be work that the client pays nothing for.
     unread: bool,
+    /// Whether a head has begun to come.
+    in_head: bool,
     /// Whether the connection has carried a request yet.
     started: bool,
     ended: bool,
@@ -118,6 +121,7 @@ impl<S> Guard<S> {
             accepted: 0,
             refusal: None,
             unread: true,
+            in_head: false,
             started: false,
             ended: false,
             timer: Timer::started(timeouts.header),
@@ -185,6 +189,7 @@ impl<S: AsyncRead + Unpin> Guard<S> {
                     self.body = head.framing.into();
                     self.started = true;
                     self.timer.stop();
+                    self.in_head = false;
                     self.signals.in_exchange.set(true);
                     return Poll::Ready(Ok(()));
                 }
@@ -199,14 +204,13 @@ impl<S: AsyncRead + Unpin> Guard<S> {
                 self.held.clear();
                 return Poll::Ready(Ok(()));
             }
-            let was_empty = self.held.is_empty();
-            match self.poll_fill(cx)? {
-                Poll::Ready(_) => {
-                    if was_empty && !self.held.is_empty() {
-                        self.timer.start(self.timeouts.header);
-                    }
-                }
-                Poll::Pending => return self.poll_head_timer(cx),
+            if !self.held.is_empty() && !self.in_head {
+                // Begun, and not complete: most heads come whole, and need no look at the clock.
+                self.in_head = true;
+                self.timer.start(self.timeouts.header);
+            }
+            if self.poll_fill(cx)?.is_pending() {
+                return self.poll_head_timer(cx);
             }
         }
     }
@@ -355,7 +359,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_interim(cx))?;
-        Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
+        small_write::poll_write_vectored(Pin::new(&mut this.stream), cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use slab::Slab;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection;
@@ -125,15 +126,29 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// # Errors
 /// No thread or no runtime.
 pub fn spawn(number: usize, seed: Seed) -> std::io::Result<JoinHandle<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::Builder::new()
+    let (started, has_started) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
-            let tasks = LocalSet::new();
-            tasks.block_on(&runtime, run(seed));
-        })
+            // A runtime whose tasks never leave this thread is made on it.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(run(seed));
+                }
+                Err(error) => {
+                    let _ = started.send(Err(error));
+                }
+            }
+        })?;
+    match has_started.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(std::io::Error::other("the worker ended before it began")),
+    }
 }
 
 async fn run(seed: Seed) {

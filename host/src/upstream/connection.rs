@@ -19,9 +19,10 @@ use tokio::net::TcpStream;
 
 use super::target::Endpoint;
 use crate::exchange::body::RequestBody;
+use crate::small_write::SmallWrite;
 use crate::timer::Timer;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+type Driver = http1::Connection<TokioIo<SmallWrite<TcpStream>>, RequestBody>;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Connection {
             // The largest response head, and the most that interim responses in a flood can make
             // one poll read before others have their turn.
             .max_buf_size(64 * 1024)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(SmallWrite(stream)))
             .await
             .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;
         Ok(Self {

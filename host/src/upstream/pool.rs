@@ -23,7 +23,11 @@ pub struct Pool {
 #[derive(Debug)]
 struct Idle {
     connection: Box<Connection>,
-    expires: Instant,
+    /// How long it may wait.
+    limit: Duration,
+    /// When [`Pool::sweep`] saw it first. A connection that is used again at once, as most are, needs
+    /// no look at the clock.
+    seen: Option<Instant>,
 }
 
 impl Pool {
@@ -48,7 +52,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for up to `idle`, if it can carry another exchange.
+    /// Keeps a connection for about `idle` (and up to the time between two sweeps longer), if it can
+    /// carry another exchange.
     pub fn give_back(&self, slot: usize, mut connection: Box<Connection>, idle: Duration) {
         if !connection.is_alive() {
             return;
@@ -62,7 +67,8 @@ impl Pool {
             }
             stack.push_back(Idle {
                 connection,
-                expires: Instant::now() + idle,
+                limit: idle,
+                seen: None,
             });
         }
     }
@@ -70,7 +76,10 @@ impl Pool {
     /// Closes what is too old or has been closed by the target. To be called now and then.
     pub fn sweep(&self, now: Instant) {
         for stack in self.slots.borrow_mut().iter_mut() {
-            stack.retain_mut(|idle| idle.expires > now && idle.connection.is_alive());
+            stack.retain_mut(|idle| {
+                let since = now.saturating_duration_since(*idle.seen.get_or_insert(now));
+                since < idle.limit && idle.connection.is_alive()
+            });
         }
     }
 }

@@ -48,6 +48,14 @@ impl Plugin for BodyMutate {
             _ => true,
         }
     }
+
+    fn interest(&self, hook: Hook) -> Option<Interest> {
+        match hook {
+            Hook::RequestBody => self.request.interest(),
+            Hook::ResponseBody => self.response.interest(),
+            _ => None,
+        }
+    }
 }
 
 impl RequestBody for BodyMutate {

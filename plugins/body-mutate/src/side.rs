@@ -7,7 +7,7 @@ use crate::literal::Literals;
 use crate::media::{Kind, Types};
 use sluicegate_plugin::substitution::Substitution;
 use sluicegate_plugin::template::{Source, Template};
-use sluicegate_plugin::{BodyKind, Headers};
+use sluicegate_plugin::{BodyKind, Headers, Interest};
 use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
@@ -16,6 +16,8 @@ use std::rc::Rc;
 #[derive(Debug)]
 pub struct Side {
     types: Types,
+    /// The same as it is written.
+    type_names: Vec<String>,
     json: Edits,
     steps: Vec<Step>,
     prepend: Option<Template>,
@@ -124,6 +126,7 @@ impl Side {
         }
         Ok(Self {
             types: Types::parse(&config.types)?,
+            type_names: config.types,
             json,
             steps: steps(config.replace)?,
             prepend: config.prepend,
@@ -165,6 +168,14 @@ impl Side {
             [Step::Literals(literals)] => Some(Rc::clone(literals)),
             _ => None,
         }
+    }
+
+    /// The bodies about which nothing has to be asked. Edits of JSON alone are for fewer types than are configured.
+    pub fn interest(&self) -> Option<Interest> {
+        self.changes_text().then(|| Interest {
+            types: self.type_names.clone(),
+            limit: self.limit as u64,
+        })
     }
 
     /// Decides from the head of a message that has a body.

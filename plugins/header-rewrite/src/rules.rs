@@ -1,23 +1,39 @@
 //! One side's rules, checked and in the order in which they are applied.
 //!
-//! An edit costs a call to the gateway, so each rule makes as few as it can: a removal and a constant `set` one, a
-//! `default` one where the field is there and two where it is not, a variable one more for each time that it stands
-//! in a value.
+//! Each call to the gateway costs, so neighbouring rules without variables make one together, whatever they are, and
+//! nothing is put together for it at request time. A rule with a variable makes one of its own, and one more for each
+//! time that a variable stands in its value.
 
 use crate::config::Side;
 use crate::name::checked;
 use sluicegate_plugin::template::{Source, Template};
-use sluicegate_plugin::{EditError, Headers};
+use sluicegate_plugin::{EditError, HeaderEdit, Headers};
 use std::collections::BTreeSet;
 
 /// What a rule does to one field.
 #[derive(Debug)]
 enum Rule {
-    Rename { from: String, to: String },
-    Remove { name: String },
-    Set { name: String, value: Template },
-    Default { name: String, value: Template },
-    Append { name: String, value: Template },
+    /// Rules that say beforehand what they do, a rename excepted.
+    Constant(Vec<HeaderEdit>),
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        name: String,
+    },
+    Set {
+        name: String,
+        value: Template,
+    },
+    Default {
+        name: String,
+        value: Template,
+    },
+    Append {
+        name: String,
+        value: Template,
+    },
 }
 
 /// One side's rules in the order of [`Side`]'s keys.
@@ -64,13 +80,16 @@ impl Rules {
                 rule.key()
             ));
         }
-        Ok(Self { rules, host })
+        Ok(Self {
+            rules: joined(rules),
+            host,
+        })
     }
 
     /// The rules of the response's side; the error begins with the key that is wrong.
     pub fn for_response(side: Side) -> Result<Self, String> {
         Ok(Self {
-            rules: compile(side, "response")?,
+            rules: joined(compile(side, "response")?),
             host: None,
         })
     }
@@ -90,6 +109,7 @@ impl Rules {
     pub fn apply(&self, head: &impl Headers, source: &impl Source) -> Result<(), EditError> {
         for rule in &self.rules {
             match rule {
+                Rule::Constant(edits) => head.edit_headers(edits)?,
                 Rule::Rename { from, to } => rename(head, from, to)?,
                 Rule::Remove { name } => head.remove_header(name),
                 Rule::Set { name, value } => head.set_header(name, &value.render_header(source))?,
@@ -108,8 +128,23 @@ impl Rules {
 }
 
 impl Rule {
+    /// The edit that it always makes, if it is one.
+    fn constant(&self) -> Option<HeaderEdit> {
+        let field = |name: &String, value: &Template| {
+            Some((name.clone(), value.constant()?.to_owned().into_bytes()))
+        };
+        match self {
+            Self::Remove { name } => Some(HeaderEdit::Remove(name.clone())),
+            Self::Set { name, value } => field(name, value).map(HeaderEdit::Set),
+            Self::Default { name, value } => field(name, value).map(HeaderEdit::Default),
+            Self::Append { name, value } => field(name, value).map(HeaderEdit::Append),
+            Self::Rename { .. } | Self::Constant(_) => None,
+        }
+    }
+
     fn key(&self) -> &'static str {
         match self {
+            Self::Constant(_) => "",
             Self::Rename { .. } => "rename",
             Self::Remove { .. } => "remove",
             Self::Set { .. } => "set",
@@ -120,6 +155,7 @@ impl Rule {
 
     fn names(&self) -> Vec<&str> {
         match self {
+            Self::Constant(_) => Vec::new(),
             Self::Rename { from, to } => vec![from, to],
             Self::Remove { name }
             | Self::Set { name, .. }
@@ -129,6 +165,19 @@ impl Rule {
             }
         }
     }
+}
+
+/// Puts neighbours without variables together.
+fn joined(rules: Vec<Rule>) -> Vec<Rule> {
+    let mut joined: Vec<Rule> = Vec::with_capacity(rules.len());
+    for rule in rules {
+        match (rule.constant(), joined.last_mut()) {
+            (Some(edit), Some(Rule::Constant(edits))) => edits.push(edit),
+            (Some(edit), _) => joined.push(Rule::Constant(vec![edit])),
+            (None, _) => joined.push(rule),
+        }
+    }
+    joined
 }
 
 fn rename(head: &impl Headers, from: &str, to: &str) -> Result<(), EditError> {

@@ -42,13 +42,16 @@ impl<S: Slot> lifecycle::Guest for Adapter<S> {
         let config = crate::config::parse(&config)?;
         let plugin = S::Plugin::new(config).map_err(|error| describe(error.as_ref()))?;
         for hook in S::HOOKS {
+            let name = match hook {
+                Hook::Director => subscription::Hook::Director,
+                Hook::RequestBody => subscription::Hook::RequestBody,
+                Hook::Modifier => subscription::Hook::Modifier,
+                Hook::ResponseBody => subscription::Hook::ResponseBody,
+            };
             if !plugin.needs(*hook) {
-                subscription::skip(match hook {
-                    Hook::Director => subscription::Hook::Director,
-                    Hook::RequestBody => subscription::Hook::RequestBody,
-                    Hook::Modifier => subscription::Hook::Modifier,
-                    Hook::ResponseBody => subscription::Hook::ResponseBody,
-                });
+                subscription::skip(name);
+            } else if let Some(interest) = plugin.interest(*hook) {
+                subscription::collect(name, &interest.types, interest.limit)?;
             }
         }
         S::with(|cell| cell.set(plugin)).map_err(|_| "configured twice".to_owned())

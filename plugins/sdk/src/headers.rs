@@ -1,7 +1,7 @@
 //! Header fields of either side through one trait.
 
 use crate::error::EditError;
-use crate::plugin::{Request, Response};
+use crate::plugin::{HeaderEdit, Request, Response};
 
 /// The header fields of a request or a response, for code that serves both. Names are compared without case.
 ///
@@ -17,6 +17,30 @@ pub trait Headers {
     fn append_header(&self, name: &str, value: &[u8]) -> Result<(), EditError>;
     /// Removes all values of a field.
     fn remove_header(&self, name: &str);
+    /// Several edits in their order, up to the first that is refused. Of a real head it is one call to the gateway.
+    fn edit_headers(&self, edits: &[HeaderEdit]) -> Result<(), EditError> {
+        edit_one_by_one(self, edits)
+    }
+}
+
+/// [`Headers::edit_headers`] for heads that are not the gateway's.
+pub fn edit_one_by_one<H: Headers + ?Sized>(
+    head: &H,
+    edits: &[HeaderEdit],
+) -> Result<(), EditError> {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Set((name, value)) => head.set_header(name, value)?,
+            HeaderEdit::Append((name, value)) => head.append_header(name, value)?,
+            HeaderEdit::Default((name, value)) => {
+                if head.header(name).is_none() {
+                    head.set_header(name, value)?;
+                }
+            }
+            HeaderEdit::Remove(name) => head.remove_header(name),
+        }
+    }
+    Ok(())
 }
 
 macro_rules! headers {
@@ -36,6 +60,9 @@ macro_rules! headers {
             }
             fn remove_header(&self, name: &str) {
                 <$head>::remove_header(self, name);
+            }
+            fn edit_headers(&self, edits: &[HeaderEdit]) -> Result<(), EditError> {
+                <$head>::edit_headers(self, edits)
             }
         }
 

@@ -130,8 +130,8 @@ pub use config::{ByteSize, NoConfig};
 pub use error::{EditError, Error, Result};
 pub use headers::Headers;
 pub use plugin::{
-    BodyKind, Change, Direction, Director, Hook, Modifier, Plan, Plugin, Reply, Request,
-    RequestBody, Response, ResponseBody, Transform, Verdict,
+    BodyKind, Change, Direction, Director, HeaderEdit, Hook, Interest, Modifier, Plan, Plugin,
+    Reply, Request, RequestBody, Response, ResponseBody, Transform, Verdict,
 };
 
 /// Counters and histograms, marked with the plugin's name. Names are `[a-z0-9_]+`; others are ignored.
@@ -142,9 +142,9 @@ pub mod metrics {
 /// What nearly every plugin needs.
 pub mod prelude {
     pub use crate::{
-        BodyKind, ByteSize, Change, Direction, Director, Hook, Modifier, NoConfig, Plan, Plugin,
-        Reply, Request, RequestBody, Response, ResponseBody, Result, Transform, Verdict, log,
-        metrics,
+        BodyKind, ByteSize, Change, Direction, Director, HeaderEdit, Hook, Interest, Modifier,
+        NoConfig, Plan, Plugin, Reply, Request, RequestBody, Response, ResponseBody, Result,
+        Transform, Verdict, log, metrics,
     };
     pub use serde::Deserialize;
 }

@@ -5,7 +5,9 @@ use serde::de::DeserializeOwned;
 
 pub use crate::bindings::director_hook::exports::sluicegate::plugin::director::Direction;
 pub use crate::bindings::modifier_hook::exports::sluicegate::plugin::modifier::Change;
-pub use crate::bindings::sluicegate::plugin::http::{BodyKind, Reply, Request, Response};
+pub use crate::bindings::sluicegate::plugin::http::{
+    BodyKind, HeaderEdit, Reply, Request, Response,
+};
 
 /// A plugin as its configuration made it. One value serves all exchanges of an instance, one after the other.
 ///
@@ -29,6 +31,26 @@ pub trait Plugin: Sized + 'static {
         let _ = hook;
         true
     }
+
+    /// Which bodies a hook of bodies is for, where that is known beforehand: about those the gateway does not ask
+    /// [`RequestBody::open`] or [`ResponseBody::open`]. Asked right after [`new`](Self::new), for hooks that are needed.
+    fn interest(&self, hook: Hook) -> Option<Interest> {
+        let _ = hook;
+        None
+    }
+}
+
+/// Bodies that need no `open`, for [`Plugin::interest`].
+///
+/// A body of another type, or without a `content-type`, is never shown to the plugin. A body of these types goes to
+/// `receive` at once where its length is known and within the limit, it has no `content-encoding`, and it is not part of
+/// a representation (206, `content-range`). About all others, messages without a body among them, `open` is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Media types (`text/html`), families (`text/*`), suffixes (`+json`) or `*/*`; without parameters.
+    pub types: Vec<String>,
+    /// The longest body that is collected, in bytes.
+    pub limit: u64,
 }
 
 /// The hooks, for [`Plugin::needs`]; named as their traits.

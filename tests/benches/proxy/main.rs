@@ -8,7 +8,7 @@
 //! | variable | default | what it is |
 //! |---|---|---|
 //! | `ROUNDS` | 5 | runs of each proxy, in turn: A B C A B C … |
-//! | `SECONDS` | 4 | length of a run; a quarter of it comes before as a warm-up |
+//! | `RUN_SECONDS` | 4 | length of a run; a quarter of it comes before as a warm-up |
 //! | `CONNECTIONS` | 32 | of the load |
 //! | `ONLY` | all | names of proxies, separated by commas |
 //! | `SLUICEGATE` | built here | the gateway's binary |

@@ -269,3 +269,26 @@ fn an_upstream_that_does_not_exist_is_refused_and_the_routes_own_stays() {
     assert_eq!(gateway.get("/").send().text(), "a");
     assert_eq!(a.only().headers("x-outcome"), ["invalid-name"]);
 }
+
+#[test]
+fn edits_in_one_call_are_made_in_order_up_to_the_first_that_is_refused() {
+    let edits = r#"{ do = "edit-headers", edits = [["set", "x-a", "1"], ["default", "X-A", "2"], ["default", "x-b", "3"], ["append", "x-b", "4"], ["remove", "user-agent"], ["set", "x-c", "5"], ["remove", "x-c"]] }"#;
+    let refused = r#"{ do = "edit-headers", edits = [["set", "x-d", "6"], ["set", "content-length", "7"], ["set", "x-e", "8"]] }"#;
+    let (received, _) = directed(&[edits.to_owned(), refused.to_owned()]);
+    assert_eq!(received.headers("x-outcome"), ["ok", "forbidden"]);
+    assert_eq!(received.headers("x-a"), ["1"]);
+    assert_eq!(received.headers("x-b"), ["3", "4"]);
+    assert_eq!(received.headers("x-d"), ["6"]);
+    for name in ["user-agent", "x-c", "x-e", "content-length"] {
+        assert!(received.headers(name).is_empty(), "{name}");
+    }
+
+    let upstream = Upstream::start(|_| Answer::ok("hello").header("server", "s"));
+    let config = r#"response = [{ do = "edit-headers", edits = [["remove", "server"], ["set", "x-a", "1"]] }]"#;
+    let gateway = through(&probe("p", config), upstream.url()).start();
+    let response = gateway.get("/").send();
+    assert_eq!(
+        (response.header("server"), response.header("x-a")),
+        (None, Some("1"))
+    );
+}

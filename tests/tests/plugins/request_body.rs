@@ -299,3 +299,31 @@ fn a_client_that_asks_before_it_sends_is_asked_by_a_plugin_that_collects() {
     assert_eq!(wire.read_response("POST").status(), 200);
     assert_eq!(upstream.only().text(), "FOUR+text");
 }
+
+#[test]
+fn a_plugin_that_said_for_which_bodies_it_is_is_not_asked_about_them() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let config = r#"request_body = { plan = "pass", then = "replace", text = "new", limit = 9, only_for = ["+json"] }"#;
+    let gateway = through(&probe("p", config), upstream.url()).start();
+    for (kind, body) in [
+        ("application/x+json", "{}"),
+        ("application/x+json", "0123456789"),
+        ("text/plain", "{}"),
+    ] {
+        let request = gateway.post("/").header("content-type", kind).body(body);
+        assert_eq!(request.send().status(), 200, "{kind}");
+    }
+    let received = upstream.received();
+    let seen: Vec<_> = received
+        .iter()
+        .map(|request| (request.header("x-kind"), request.text()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (None, "new"),
+            (Some("known-length"), "0123456789"),
+            (None, "{}")
+        ]
+    );
+}

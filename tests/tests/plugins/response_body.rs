@@ -41,6 +41,54 @@ fn a_plugin_is_told_what_is_known_of_a_body() {
 }
 
 #[test]
+fn a_plugin_that_said_for_which_bodies_it_is_is_not_asked_about_them() {
+    let upstream = Upstream::start(|request| {
+        let html = |answer: Answer| answer.header("content-type", "text/html; charset=utf-8");
+        match request.target() {
+            "/short" => html(Answer::ok("hello")),
+            "/long" => html(Answer::ok("0123456789")),
+            "/chunked" => html(Answer::status(200)).chunks(["hel", "lo"]),
+            "/coded" => html(Answer::ok("hello")).header("content-encoding", "x-own"),
+            "/part" => html(Answer::status(206).body("hello")),
+            "/ranged" => html(Answer::ok("hello")).header("content-range", "bytes 0-4/9"),
+            "/none" => html(Answer::ok("")),
+            "/image" => Answer::ok("hello").header("content-type", "image/png"),
+            _ => Answer::ok("hello"),
+        }
+    });
+    let config = r#"response_body = { plan = "collect", then = "replace", text = "new", limit = 9, only_for = ["text/*"] }"#;
+    let plugin = probe_with("p", r#"on_failure = "skip""#, config);
+    let gateway = through(&plugin, upstream.url()).start();
+    for (path, asked, received, text) in [
+        ("/short", None, Some("5"), "new"),
+        ("/long", Some("known-length"), None, "0123456789"),
+        ("/chunked", Some("streaming"), Some("5"), "new"),
+        ("/coded", Some("known-length"), Some("5"), "new"),
+        ("/part", Some("known-length"), Some("5"), "new"),
+        ("/ranged", Some("known-length"), Some("5"), "new"),
+        ("/none", Some("none"), Some("0"), "new"),
+        ("/image", None, None, "hello"),
+        ("/untyped", None, None, "hello"),
+    ] {
+        let response = gateway.get(path).send();
+        assert_eq!(
+            (
+                response.header("x-kind").filter(|_| path != "/long"),
+                response.header("x-received"),
+                response.text()
+            ),
+            (asked.filter(|_| path != "/long"), received, text),
+            "{path}"
+        );
+        assert_eq!(
+            response.header("content-length"),
+            Some(text.len().to_string().as_str()),
+            "{path}"
+        );
+    }
+}
+
+#[test]
 fn a_body_that_is_passed_comes_as_it_was() {
     let upstream = Upstream::start(|_| Answer::ok("hello"));
     let response = gateway(upstream.url(), &wish("pass", "replace"))

@@ -2,6 +2,7 @@ use super::*;
 use crate::HeaderRewrite;
 use crate::config::Config;
 use proptest::prelude::*;
+use sluicegate_plugin::headers::edit_one_by_one;
 use sluicegate_plugin::template::Variable;
 use sluicegate_plugin::{Hook, Plugin};
 use std::cell::{Cell, RefCell};
@@ -70,6 +71,12 @@ impl Headers for Fake {
             .push((name.to_owned(), value.to_vec()));
         Ok(())
     }
+    fn edit_headers(&self, edits: &[HeaderEdit]) -> Result<(), EditError> {
+        let before = self.calls.get();
+        let result = edit_one_by_one(self, edits);
+        self.calls.set(before + 1);
+        result
+    }
     fn remove_header(&self, name: &str) {
         self.called();
         self.fields.borrow_mut().retain(|(n, _)| n != name);
@@ -133,12 +140,22 @@ fn few_calls_are_made() {
             .get(),
         1
     );
-    assert_eq!(request(r#"{"default":{"x-a":"1"}}"#, &[]).calls.get(), 2);
+    assert_eq!(request(r#"{"default":{"x-a":"1"}}"#, &[]).calls.get(), 1);
     assert_eq!(
         request(r#"{"set":{"x-a":"1"},"remove":["x-b"]}"#, &[])
             .calls
             .get(),
-        2
+        1
+    );
+    // The variable's value depends on what stands before it.
+    assert_eq!(
+        request(
+            r#"{"set":{"x-a":"1"},"append":{"x-b":["2","${header:x-a}","3","4"]}}"#,
+            &[]
+        )
+        .calls
+        .get(),
+        1 + 2 + 1
     );
     assert_eq!(request(r#"{"rename":{"x-a":"x-b"}}"#, &[]).calls.get(), 1);
 }

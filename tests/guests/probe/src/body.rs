@@ -9,9 +9,12 @@ use sluicegate_plugin::prelude::*;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wish {
     plan: Planned,
-    /// For `collect`.
+    /// For `collect`, and with `only_for`.
     #[serde(default = "one_mebibyte")]
     limit: u64,
+    /// Bodies about which the plugin need not be asked.
+    #[serde(default)]
+    only_for: Vec<String>,
     /// What `receive` does, or what the transform does with each piece.
     then: Then,
     /// For `replace`, `reply`, `suffix` and `fail`.
@@ -46,6 +49,14 @@ enum Then {
     Fail,
     Panic,
     Spin,
+}
+
+pub(crate) fn interest(wish: Option<&Wish>) -> Option<Interest> {
+    wish.filter(|wish| !wish.only_for.is_empty())
+        .map(|wish| Interest {
+            types: wish.only_for.clone(),
+            limit: wish.limit,
+        })
 }
 
 pub(crate) fn open(wish: Option<&Wish>, head: &dyn Headers, kind: BodyKind) -> Result<Plan> {

@@ -51,6 +51,14 @@ impl Plugin for Probe {
             }),
         }
     }
+
+    fn interest(&self, hook: Hook) -> Option<Interest> {
+        match hook {
+            Hook::RequestBody => body::interest(self.config.request_body.as_ref()),
+            Hook::ResponseBody => body::interest(self.config.response_body.as_ref()),
+            _ => None,
+        }
+    }
 }
 
 impl Director for Probe {

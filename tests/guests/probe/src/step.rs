@@ -37,6 +37,10 @@ pub(crate) enum Step {
     RemoveHeader {
         name: String,
     },
+    /// In one call. Each edit is a list: what to do, the field's name, and its value where there is one.
+    EditHeaders {
+        edits: Vec<Vec<String>>,
+    },
     SetMethod {
         value: String,
     },
@@ -141,6 +145,17 @@ pub(crate) fn run(steps: &[Step], head: &Head<'_>, calls: &Cell<u64>) -> Result<
     Ok(Done::Forward)
 }
 
+fn header_edit(edit: &[String]) -> Option<HeaderEdit> {
+    let field = |name: &String, value: &String| (name.clone(), value.clone().into_bytes());
+    Some(match edit {
+        [what, name, value] if what == "set" => HeaderEdit::Set(field(name, value)),
+        [what, name, value] if what == "append" => HeaderEdit::Append(field(name, value)),
+        [what, name, value] if what == "default" => HeaderEdit::Default(field(name, value)),
+        [what, name] if what == "remove" => HeaderEdit::Remove(name.clone()),
+        _ => return None,
+    })
+}
+
 impl Head<'_> {
     fn request(&self) -> &Request {
         match self {
@@ -174,6 +189,11 @@ impl Head<'_> {
             }
             Step::AppendHeader { name, value } => {
                 self.fields().append_header(name, value.as_bytes())?;
+            }
+            Step::EditHeaders { edits } => {
+                let edits: Vec<HeaderEdit> =
+                    edits.iter().filter_map(|edit| header_edit(edit)).collect();
+                self.outcome(&self.fields().edit_headers(&edits))?;
             }
             Step::RemoveHeader { name } => self.fields().remove_header(name),
             Step::SetMethod { value } => self.outcome(&request.set_method(value))?,
