@@ -4,7 +4,9 @@ use std::fmt;
 
 use twox_hash::XxHash64;
 
-use super::{Balancer, Pick, Target, Tried};
+use super::bounded_load::BoundedLoad;
+use super::{Balancer, Pick, Target};
+use crate::config::LoadFactor;
 
 /// A hash ring in the manner of ketama: every target has 160 points per weight on a circle of 64
 /// bit numbers, and a key belongs to the target of the first point at or after it.
@@ -15,9 +17,9 @@ use super::{Balancer, Pick, Target, Tried};
 ///   another order, or some others besides, agree on every key as far as that is possible.
 /// - With 160 points, targets of equal weight get equal shares but for a relative deviation of
 ///   about 1/√160, which is 8 %.
-#[derive(Default)]
 pub struct ConsistentHash {
     targets: Vec<Member>,
+    loads: BoundedLoad,
     /// Ordered by hash.
     ring: Vec<Point>,
     /// How often the number of points per weight has been halved to stay below [`MAX_POINTS`].
@@ -43,6 +45,16 @@ const POINTS_PER_WEIGHT: u64 = 160;
 const MAX_POINTS: u64 = 1 << 20;
 
 impl ConsistentHash {
+    /// A balancer without targets; `bounded_load` as in [`crate::config::Algorithm::ConsistentHash`].
+    pub fn new(bounded_load: Option<LoadFactor>) -> Self {
+        Self {
+            targets: Vec::new(),
+            loads: BoundedLoad::new(bounded_load),
+            ring: Vec::new(),
+            halvings: 0,
+        }
+    }
+
     fn points_of(&self, weight: u32) -> u64 {
         ((POINTS_PER_WEIGHT * u64::from(weight)) >> self.halvings).max(1)
     }
@@ -95,6 +107,7 @@ impl Balancer for ConsistentHash {
             name: target.name.into(),
             weight: target.weight.get(),
         });
+        self.loads.add(target.weight);
         let before = self.halvings;
         // Once every target is down to one point there is nothing left to halve.
         while self.points_of_all() > MAX_POINTS.max(self.targets.len() as u64) {
@@ -112,21 +125,8 @@ impl Balancer for ConsistentHash {
     fn pick(&self, request: &Pick<'_>) -> Option<usize> {
         let start = self.ring.partition_point(|point| point.hash < request.key);
         let (before, after) = self.ring.split_at_checked(start)?;
-        let mut refused = Tried::default();
-        let mut left = self.targets.len();
-        for point in after.iter().chain(before) {
-            if request.allows(point.target) {
-                return Some(point.target);
-            }
-            // The whole ring is long: stop as soon as every target has been refused.
-            if refused.insert(point.target) {
-                left -= 1;
-                if left == 0 {
-                    break;
-                }
-            }
-        }
-        None
+        let order = after.iter().chain(before).map(|point| point.target);
+        self.loads.first(request, order)
     }
 }
 
@@ -137,6 +137,7 @@ impl fmt::Debug for ConsistentHash {
             .debug_struct("ConsistentHash")
             .field("targets", &self.targets.len())
             .field("points", &self.ring.len())
+            .field("loads", &self.loads)
             .finish_non_exhaustive()
     }
 }
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     fn ring<'a>(targets: impl IntoIterator<Item = (&'a str, u32)>) -> ConsistentHash {
-        let mut ring = ConsistentHash::default();
+        let mut ring = ConsistentHash::new(None);
         targets
             .into_iter()
             .for_each(|(name, weight)| testing::add(&mut ring, name, weight));

@@ -18,10 +18,7 @@ pub struct LeastRequest {
 
 impl LeastRequest {
     fn pick_with(&self, request: &Pick<'_>, rng: &mut impl Rng) -> Option<usize> {
-        let one = self.targets.draw(rng, |index| request.allows(index))?;
-        let two = self
-            .targets
-            .draw(rng, |index| index != one && request.allows(index));
+        let (one, two) = self.targets.draw_two(rng, |index| request.allows(index))?;
         match two {
             Some(two) if self.is_less_busy(two, one, request) => Some(two),
             _ => Some(one),

@@ -16,24 +16,46 @@
 //! | `weighted-round-robin` | two numbers per target | a mutex held for tens of nanoseconds |
 //! | `random` | nothing that changes | none: the generator is the thread's own |
 //! | `least-request` | the caller's in-flight counts | relaxed atomic loads |
+//! | `peak-ewma` | the caller's in-flight counts, one word per target | relaxed atomic loads; a compare-and-swap for each answer |
 //! | `consistent-hash` | nothing that changes | none: the ring is immutable |
+//! | `maglev` | nothing that changes | none: the table is immutable |
+//! | either with `bounded_load` | the caller's in-flight counts | relaxed atomic loads of all targets' |
 //!
 //! # Going on to the next target
 //!
-//! [`Candidates`] turns single picks into the sequence in which a caller should try targets:
+//! [`Candidates`] turns single picks into the sequence in which a caller should try targets, and
+//! [`Balancer::finished`] is told how each try went:
 //!
-//! ```ignore
-//! for index in Candidates::new(&*upstream.balancer, upstream, key).take(attempts) {
-//!     match connect(index) {
-//!         Ok(connection) => return Ok(connection),
-//!         Err(_) => upstream.balancer.failed(index),
+//! ```
+//! use std::time::Instant;
+//!
+//! use sluicegate::balance::{Balancer, Candidates, Outcome, Pool};
+//!
+//! fn ask(balancer: &dyn Balancer, pool: &dyn Pool, key: u64) -> Option<String> {
+//!     let mut picked = Instant::now();
+//!     for index in Candidates::new(balancer, pool, key).take(3) {
+//!         let answer = exchange_with(index);
+//!         let latency = picked.elapsed();
+//!         let failed = answer.is_err();
+//!         balancer.finished(index, Outcome { latency, failed });
+//!         if let Ok(answer) = answer {
+//!             return Some(answer);
+//!         }
+//!         picked = Instant::now();
 //!     }
+//!     None
 //! }
+//! # fn exchange_with(_: usize) -> std::io::Result<String> {
+//! #     Ok(String::new())
+//! # }
 //! ```
 
+mod bounded_load;
 mod candidates;
 mod consistent_hash;
 mod least_request;
+mod maglev;
+mod peak_ewma;
 mod random;
 mod round_robin;
 #[cfg(test)]
@@ -44,6 +66,7 @@ mod weighted_round_robin;
 
 use std::fmt::Debug;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use twox_hash::XxHash64;
 
@@ -52,6 +75,8 @@ use crate::config::Algorithm;
 pub use candidates::Candidates;
 pub use consistent_hash::ConsistentHash;
 pub use least_request::LeastRequest;
+pub use maglev::Maglev;
+pub use peak_ewma::PeakEwma;
 pub use random::Random;
 pub use round_robin::RoundRobin;
 pub use tried::Tried;
@@ -63,14 +88,30 @@ pub trait Balancer: Debug + Send + Sync {
     /// Adds a target. Its index is the number of targets added before it.
     fn add(&mut self, target: Target<'_>);
 
+    /// Called when all targets have been added: what takes long to make is made now, and not while
+    /// the first request waits. It may be left out. By default nothing happens.
+    fn prepare(&mut self) {}
+
     /// Picks a target that is usable and has not been tried; `None` when there is none.
     fn pick(&self, request: &Pick<'_>) -> Option<usize>;
 
-    /// Says that an attempt at this target failed, so that an algorithm can charge it for that.
+    /// Says how an attempt at this target went, once for each pick that was tried: when the
+    /// response's head has come, or when it is certain that none will come. Nothing is said of an
+    /// attempt that ended for another's reason, such as a client that went away.
+    ///
     /// By default nothing happens: most algorithms leave failures to health checks.
-    fn failed(&self, index: usize) {
-        let _ = index;
+    fn finished(&self, index: usize, outcome: Outcome) {
+        let _ = (index, outcome);
     }
+}
+
+/// How an attempt at a target went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// From the pick to the response's head, or to the failure.
+    pub latency: Duration,
+    /// Whether the target is to blame: no connection, no response, or one that says so itself.
+    pub failed: bool,
 }
 
 /// What a balancer has to know of a target when it is added.
@@ -119,8 +160,10 @@ pub fn from_algorithm(algorithm: Algorithm) -> Box<dyn Balancer> {
         Algorithm::Random => Box::new(Random::default()),
         Algorithm::RoundRobin => Box::new(RoundRobin::default()),
         Algorithm::WeightedRoundRobin => Box::new(WeightedRoundRobin::default()),
-        Algorithm::ConsistentHash => Box::new(ConsistentHash::default()),
+        Algorithm::ConsistentHash { bounded_load } => Box::new(ConsistentHash::new(bounded_load)),
         Algorithm::LeastRequest => Box::new(LeastRequest::default()),
+        Algorithm::PeakEwma => Box::new(PeakEwma::default()),
+        Algorithm::Maglev { bounded_load } => Box::new(Maglev::new(bounded_load)),
     }
 }
 
@@ -131,93 +174,4 @@ pub fn hash_key(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::testing::{self, TestPool};
-    use super::*;
-
-    const ALL: [Algorithm; 5] = [
-        Algorithm::Random,
-        Algorithm::RoundRobin,
-        Algorithm::WeightedRoundRobin,
-        Algorithm::ConsistentHash,
-        Algorithm::LeastRequest,
-    ];
-
-    #[test]
-    fn the_factory_makes_what_the_name_says() {
-        let made = |algorithm| format!("{:?}", from_algorithm(algorithm));
-        assert!(made(Algorithm::Random).starts_with("Random"));
-        assert!(made(Algorithm::RoundRobin).starts_with("RoundRobin"));
-        assert!(made(Algorithm::WeightedRoundRobin).starts_with("WeightedRoundRobin"));
-        assert!(made(Algorithm::ConsistentHash).starts_with("ConsistentHash"));
-        assert!(made(Algorithm::LeastRequest).starts_with("LeastRequest"));
-    }
-
-    #[test]
-    fn the_key_is_xxh64_with_seed_0() {
-        // The values that the xxHash project publishes for its test vectors.
-        assert_eq!(hash_key(b""), 0xef46_db37_51d8_e999);
-        assert_eq!(hash_key(b"abc"), 0x44bc_2cf5_ad77_0999);
-    }
-
-    #[test]
-    fn without_targets_there_is_no_pick() {
-        for algorithm in ALL {
-            let balancer = from_algorithm(algorithm);
-            let pool = TestPool::healthy(0);
-            assert_eq!(
-                Candidates::new(&*balancer, &pool, 1).next(),
-                None,
-                "{algorithm:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn one_balancer_serves_many_threads() {
-        for algorithm in ALL {
-            let balancer = testing::balancer(algorithm, &[1, 2, 3]);
-            let pool = TestPool::healthy(3);
-            std::thread::scope(|scope| {
-                for thread in 0..4_u64 {
-                    let (balancer, pool) = (&balancer, &pool);
-                    scope.spawn(move || {
-                        for round in 0..500 {
-                            let order: Vec<_> =
-                                Candidates::new(&**balancer, pool, thread * 500 + round).collect();
-                            assert_eq!(testing::sorted(order), [0, 1, 2], "{algorithm:?}");
-                        }
-                    });
-                }
-            });
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// 80 targets at most: a set of tried targets that does not fit into one word is part of it.
-        #[test]
-        fn candidates_are_a_permutation_of_the_usable_targets(
-            targets in prop::collection::vec((1_u32..4, any::<bool>(), 0_u32..9), 0..80),
-            key in any::<u64>(),
-        ) {
-            let weights: Vec<u32> = targets.iter().map(|target| target.0).collect();
-            let pool = TestPool::new(
-                targets.iter().map(|target| target.1),
-                targets.iter().map(|target| target.2),
-            );
-            let usable: Vec<usize> =
-                (0..targets.len()).filter(|index| targets[*index].1).collect();
-            for algorithm in ALL {
-                let balancer = testing::balancer(algorithm, &weights);
-                for _ in 0..3 {
-                    let order: Vec<_> = Candidates::new(&*balancer, &pool, key).collect();
-                    prop_assert_eq!(testing::sorted(order), usable.clone(), "{:?}", algorithm);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -2,8 +2,9 @@
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
-use super::{Balancer, Candidates, Pool, Target, from_algorithm};
+use super::{Balancer, Candidates, Outcome, Pool, Target, from_algorithm};
 use crate::config::Algorithm;
 
 /// A pool whose state the test sets.
@@ -64,6 +65,21 @@ pub(super) fn add(balancer: &mut dyn Balancer, name: &str, weight: u32) {
         name,
         weight: NonZeroU32::new(weight).unwrap(),
     });
+}
+
+/// Tells the balancer of a failure after a millisecond.
+pub(super) fn fail(balancer: &dyn Balancer, index: usize) {
+    finish(balancer, index, true);
+}
+
+/// Tells the balancer of an answer after a millisecond.
+pub(super) fn answer(balancer: &dyn Balancer, index: usize) {
+    finish(balancer, index, false);
+}
+
+fn finish(balancer: &dyn Balancer, index: usize, failed: bool) {
+    let latency = Duration::from_millis(1);
+    balancer.finished(index, Outcome { latency, failed });
 }
 
 /// The first choices of `count` requests with the keys 0, 1, 2 …, as letters: `aabaca`.

@@ -28,6 +28,21 @@ impl WeightedDraw {
         self.ends.get(index).map_or(0, |end| end - start)
     }
 
+    pub(super) fn mean_weight(&self) -> f64 {
+        self.total() as f64 / self.ends.len() as f64
+    }
+
+    /// Two different ones of the allowed targets, or the only one.
+    pub(super) fn draw_two(
+        &self,
+        rng: &mut impl Rng,
+        allowed: impl Fn(usize) -> bool,
+    ) -> Option<(usize, Option<usize>)> {
+        let one = self.draw(rng, &allowed)?;
+        let two = self.draw(rng, |index| index != one && allowed(index));
+        Some((one, two))
+    }
+
     /// One of the allowed targets, each with the probability of its share in their weights.
     pub(super) fn draw(
         &self,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::{Balancer, Pick, Target};
+use super::{Balancer, Outcome, Pick, Target};
 
 /// nginx's smooth weighted round robin (`ngx_http_upstream_get_peer`, since nginx 1.3.1): weights
 /// 5, 1, 1 give `a a b a c a a` and not `a a a a a b c`.
@@ -10,9 +10,10 @@ use super::{Balancer, Pick, Target};
 /// Every pick adds each usable target's effective weight to its current weight, takes the highest
 /// (the first listed wins a tie) and subtracts the sum of what was added from the winner's.
 ///
-/// The effective weight is the configured one until a target [fails](Balancer::failed): that takes
-/// all of it away (nginx's `max_fails=1`), and every pick after that gives one back. So a target
-/// that just came back, or fails now and then without being unhealthy, gets its share slowly.
+/// The effective weight is the configured one until a target [fails](Outcome::failed): that takes
+/// all of it away (nginx's default, `max_fails=1`), and every pick after that gives one back
+/// (`ngx_http_upstream_free_round_robin_peer`). So a target that just came back, or fails now and
+/// then without being unhealthy, gets its share slowly.
 ///
 /// # Why a mutex
 ///
@@ -24,6 +25,9 @@ use super::{Balancer, Pick, Target};
 pub struct WeightedRoundRobin {
     targets: Mutex<Vec<Weights>>,
 }
+
+/// Failures that take all of a target's weight away: nginx's `max_fails`, and its default.
+const MAX_FAILS: i64 = 1;
 
 /// 64 bits, as current weights reach the sum of all 32 bit weights in both directions.
 #[derive(Debug)]
@@ -71,10 +75,16 @@ impl Balancer for WeightedRoundRobin {
         Some(index)
     }
 
-    fn failed(&self, index: usize) {
+    fn finished(&self, index: usize, outcome: Outcome) {
+        // No lock for what is nearly always the case.
+        if !outcome.failed {
+            return;
+        }
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(target) = targets.get_mut(index) {
-            target.effective = 0;
+            // No target is so light that a failure costs it nothing.
+            let part = (target.configured / MAX_FAILS).max(1);
+            target.effective = (target.effective - part).max(0);
         }
     }
 }
@@ -119,7 +129,7 @@ mod tests {
     fn a_failure_takes_the_weight_and_picks_give_it_back() {
         let balancer = testing::balancer(Algorithm::WeightedRoundRobin, &[3, 3]);
         let pool = TestPool::healthy(2);
-        balancer.failed(0);
+        testing::fail(&*balancer, 0);
         // By hand. Effective weights of a: 0 1 2 3 3 3. Current weights before each choice:
         // 0,3 · 1,3 · 3,2 · 1,5 · 4,2 · 1,5
         assert_eq!(testing::letters(&*balancer, &pool, 6), "bbabab");
@@ -129,11 +139,39 @@ mod tests {
     }
 
     #[test]
+    fn after_a_failure_the_share_comes_back_step_by_step() {
+        let balancer = testing::balancer(Algorithm::WeightedRoundRobin, &[40, 40]);
+        let pool = TestPool::healthy(2);
+        let picks = || {
+            let first = || Candidates::new(&*balancer, &pool, 0).next();
+            testing::counts(2, 10, first)[0]
+        };
+        assert_eq!(picks(), 5);
+        testing::fail(&*balancer, 0);
+        // A second failure takes no more than there is.
+        testing::fail(&*balancer, 0);
+        let shares: Vec<_> = (0..8).map(|_| picks()).collect();
+        assert_eq!(shares, [1, 3, 3, 5, 5, 5, 5, 5]);
+    }
+
+    #[test]
+    fn an_answer_changes_nothing() {
+        let balancer = testing::balancer(Algorithm::WeightedRoundRobin, &[5, 1, 1]);
+        let pool = TestPool::healthy(3);
+        let order: String = (0..7)
+            .map(|_| {
+                let letter = testing::letters(&*balancer, &pool, 1);
+                (0..3).for_each(|index| testing::answer(&*balancer, index));
+                letter
+            })
+            .collect();
+        assert_eq!(order, "aabacaa");
+    }
+
+    #[test]
     fn when_all_have_failed_one_is_picked_all_the_same() {
         let balancer = testing::balancer(Algorithm::WeightedRoundRobin, &[1, 1]);
-        balancer.failed(0);
-        balancer.failed(1);
-        balancer.failed(2);
+        (0..3).for_each(|index| testing::fail(&*balancer, index));
         assert_eq!(
             testing::letters(&*balancer, &TestPool::healthy(2), 3),
             "aab"

@@ -198,9 +198,54 @@ pub enum Algorithm {
     /// "weighted-round-robin"
     WeightedRoundRobin,
     /// "consistent-hash"
-    ConsistentHash,
+    ConsistentHash {
+        /// `bounded_load`; `None`: not bounded.
+        bounded_load: Option<LoadFactor>,
+    },
     /// "least-request"
     LeastRequest,
+    /// "peak-ewma"
+    PeakEwma,
+    /// "maglev"
+    Maglev {
+        /// `bounded_load`; `None`: not bounded.
+        bounded_load: Option<LoadFactor>,
+    },
+}
+
+impl Algorithm {
+    /// Whether requests are picked for by a hash of [`HashOn`].
+    pub fn hashes(self) -> bool {
+        matches!(self, Self::ConsistentHash { .. } | Self::Maglev { .. })
+    }
+}
+
+/// `upstreams.NAME.bounded_load`: how many times the average load a target may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LoadFactor {
+    thousandths: u32,
+}
+
+impl LoadFactor {
+    /// What [`LoadFactor::thousandths`] counts are parts of.
+    pub const UNIT: u32 = 1_000;
+
+    /// A factor from 1.001 to 100, to a thousandth. With 1 itself there would be no room to choose; and
+    /// who writes 125 means per cent.
+    pub fn new(factor: f64) -> Option<Self> {
+        let thousandths = (factor * f64::from(Self::UNIT)).round();
+        if !(1_001.0..=100_000.0).contains(&thousandths) {
+            return None;
+        }
+        #[expect(clippy::cast_sign_loss, reason = "it is in the range")]
+        let thousandths = thousandths as u32;
+        Some(Self { thousandths })
+    }
+
+    /// The factor in thousandths, so that loads can be compared in whole numbers.
+    pub fn thousandths(self) -> u32 {
+        self.thousandths
+    }
 }
 
 /// `upstreams.NAME.hash_on`

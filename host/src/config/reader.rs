@@ -105,16 +105,23 @@ impl<'t> Node<'t> {
         number
     }
 
-    /// A share of a whole, from 0 to 1.
-    pub(super) fn share(&self) -> Option<f64> {
-        let number = match self.value {
+    /// A number with or without a fraction. What is none is not reported: the caller knows more of
+    /// what belongs here.
+    pub(super) fn as_number(&self) -> Option<f64> {
+        match self.value {
             DeValue::Float(number) => number.as_str().parse().ok(),
             DeValue::Integer(number) => integer(number)
                 .and_then(|number| i32::try_from(number).ok())
                 .map(f64::from),
             _ => None,
-        };
-        let share = number.filter(|number| (0.0..=1.0).contains(number));
+        }
+    }
+
+    /// A share of a whole, from 0 to 1.
+    pub(super) fn share(&self) -> Option<f64> {
+        let share = self
+            .as_number()
+            .filter(|number| (0.0..=1.0).contains(number));
         if share.is_none() {
             self.unexpected("a number from 0.0 to 1.0");
         }

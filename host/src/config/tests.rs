@@ -199,7 +199,7 @@ timeout = 5
             "gateway.toml:4: server.workers: found \"many\"; expected a whole number from 0 to 1024",
             "gateway.toml:5: server.limits.header_bytes: found \"64KB\"; expected a size such as \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"",
             "gateway.toml:5: server.limits.headers: found -1; expected a whole number from 1 to 10000",
-            "gateway.toml:7: upstreams.users.balance: found \"round robin\"; allowed: \"random\", \"round-robin\", \"weighted-round-robin\", \"consistent-hash\", \"least-request\"",
+            "gateway.toml:7: upstreams.users.balance: found \"round robin\"; allowed: \"random\", \"round-robin\", \"weighted-round-robin\", \"consistent-hash\", \"least-request\", \"peak-ewma\", \"maglev\"",
             "gateway.toml:9: upstreams.users.targets[0].url: TLS to targets is not part of this version; found the scheme \"https\"; expected http://host[:port][/base]",
             "gateway.toml:10: upstreams.users.targets[1].weight: found 0; expected a whole number from 1 to 65535",
             "gateway.toml:14: routes[0].upstream: no upstream named \"usres\"; did you mean \"users\"?",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::model::{Algorithm, HashOn, Timeouts, Upstream};
+use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream};
 use super::reader::{Node, Section};
 use super::{health, name, retries, target};
 
@@ -24,6 +24,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let mut section = node.section("a table")?;
     let balance = section.take("balance");
     let hash_on = section.take("hash_on");
+    let bounded_load = section.take("bounded_load");
     let targets = target::read_all(&mut section);
     let timeouts = timeouts(&mut section);
     let retries = retries::read(&mut section);
@@ -32,14 +33,17 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     section.finish();
 
     // A wrong algorithm is one problem, and not a second one for what goes with it.
-    let algorithm = match &balance {
+    let mut algorithm = match &balance {
         None => Some(Algorithm::RoundRobin),
         Some(node) => algorithm(node),
     };
     if let Some(node) = &hash_on
-        && algorithm.is_some_and(|algorithm| algorithm != Algorithm::ConsistentHash)
+        && algorithm.is_some_and(|algorithm| !algorithm.hashes())
     {
-        node.warning(r#"has no effect: only balance = "consistent-hash" hashes"#);
+        node.warning(r#"has no effect: only balance = "consistent-hash" and "maglev" hash"#);
+    }
+    if let (Some(node), Some(algorithm)) = (&bounded_load, &mut algorithm) {
+        bound(algorithm, node);
     }
     if let Some(Algorithm::RoundRobin) = algorithm
         && targets.iter().any(|target| target.weight.get() != 1)
@@ -57,23 +61,39 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
 }
 
 fn algorithm(node: &Node<'_>) -> Option<Algorithm> {
-    const ALGORITHMS: [(&str, Algorithm); 5] = [
+    let bounded_load = None;
+    let algorithms = [
         ("random", Algorithm::Random),
         ("round-robin", Algorithm::RoundRobin),
         ("weighted-round-robin", Algorithm::WeightedRoundRobin),
-        ("consistent-hash", Algorithm::ConsistentHash),
+        (
+            "consistent-hash",
+            Algorithm::ConsistentHash { bounded_load },
+        ),
         ("least-request", Algorithm::LeastRequest),
+        ("peak-ewma", Algorithm::PeakEwma),
+        ("maglev", Algorithm::Maglev { bounded_load }),
     ];
-    let nearest = match node.as_str() {
-        Some("peak-ewma") => "least-request",
-        Some("maglev") => "consistent-hash",
-        _ => return node.choice(&ALGORITHMS),
-    };
-    let name = node.as_str().unwrap_or_default();
-    node.problem(format!(
-        "\"{name}\" is not part of this version; the nearest to it is \"{nearest}\""
-    ));
-    None
+    node.choice(&algorithms)
+}
+
+/// A bound that is not kept would be noticed under load only, so where there can be none it is refused.
+fn bound(algorithm: &mut Algorithm, node: &Node<'_>) {
+    match algorithm {
+        Algorithm::ConsistentHash { bounded_load } | Algorithm::Maglev { bounded_load } => {
+            *bounded_load = node.as_number().and_then(LoadFactor::new);
+            if bounded_load.is_none() {
+                node.unexpected("a number from 1.001 to 100.0, such as 1.25");
+            }
+        }
+        Algorithm::Random
+        | Algorithm::RoundRobin
+        | Algorithm::WeightedRoundRobin
+        | Algorithm::LeastRequest
+        | Algorithm::PeakEwma => {
+            node.problem(r#"only balance = "consistent-hash" and "maglev" can bound loads"#);
+        }
+    }
 }
 
 fn key(node: &Node<'_>) -> Option<HashOn> {
@@ -185,8 +205,13 @@ mod tests {
             ("random", Algorithm::Random),
             ("round-robin", Algorithm::RoundRobin),
             ("weighted-round-robin", Algorithm::WeightedRoundRobin),
-            ("consistent-hash", Algorithm::ConsistentHash),
+            (
+                "consistent-hash",
+                Algorithm::ConsistentHash { bounded_load: None },
+            ),
             ("least-request", Algorithm::LeastRequest),
+            ("peak-ewma", Algorithm::PeakEwma),
+            ("maglev", Algorithm::Maglev { bounded_load: None }),
         ] {
             assert_eq!(
                 accepted_upstream(&format!("balance = \"{name}\"")).balance,
@@ -212,6 +237,64 @@ mod tests {
     }
 
     #[test]
+    fn loads_are_bounded_where_keys_are_hashed() {
+        for (text, thousandths) in [
+            ("1.25", 1_250),
+            ("2", 2_000),
+            ("1.001", 1_001),
+            ("1.0014", 1_001),
+            ("1e2", 100_000),
+        ] {
+            let bounded_load = LoadFactor::new(f64::from(thousandths) / 1_000.0);
+            assert_eq!(bounded_load.unwrap().thousandths(), thousandths);
+            for (name, algorithm) in [
+                (
+                    "consistent-hash",
+                    Algorithm::ConsistentHash { bounded_load },
+                ),
+                ("maglev", Algorithm::Maglev { bounded_load }),
+            ] {
+                let text = format!("bounded_load = {text}\nbalance = \"{name}\"");
+                assert_eq!(accepted_upstream(&text).balance, algorithm, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_that_are_refused() {
+        for factor in [
+            "1", "1.0", "1.0004", "0.5", "-2.0", "125", "inf", "nan", "true",
+        ] {
+            let text = format!("{TARGETS}balance = \"maglev\"\nbounded_load = {factor}");
+            assert_eq!(
+                refused(&text)[0].to_ascii_lowercase(),
+                format!(
+                    "4: upstreams.u.bounded_load: found {factor}; expected a number from 1.001 to 100.0, such as 1.25"
+                ),
+            );
+        }
+        for balance in [
+            "",
+            "balance = \"random\"\n",
+            "balance = \"round-robin\"\n",
+            "balance = \"weighted-round-robin\"\n",
+            "balance = \"least-request\"\n",
+            "balance = \"peak-ewma\"\n",
+        ] {
+            let text = format!("{TARGETS}bounded_load = 1.25\n{balance}");
+            assert_eq!(
+                refused(&text),
+                [
+                    "3: upstreams.u.bounded_load: only balance = \"consistent-hash\" and \"maglev\" can bound loads"
+                ]
+            );
+        }
+        // A wrong algorithm is one problem.
+        let text = format!("{TARGETS}bounded_load = 1.25\nbalance = \"maglef\"");
+        assert_eq!(refused(&text).len(), 1);
+    }
+
+    #[test]
     fn timeouts_are_taken() {
         let timeouts =
             accepted_upstream("timeouts = { connect = \"1s\", response = \"2m\", idle = \"3ms\" }")
@@ -231,7 +314,7 @@ mod tests {
         for (text, expected) in [
             (
                 "hash_on = \"path\"",
-                "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" hashes",
+                "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
             ),
             (
                 "protocol = \"auto\"",
@@ -259,15 +342,7 @@ mod tests {
         for (text, expected) in [
             (
                 "balance = \"fastest\"",
-                "3: upstreams.u.balance: found \"fastest\"; allowed: \"random\", \"round-robin\", \"weighted-round-robin\", \"consistent-hash\", \"least-request\"".to_owned(),
-            ),
-            (
-                "balance = \"peak-ewma\"\nhash_on = \"path\"",
-                "3: upstreams.u.balance: \"peak-ewma\" is not part of this version; the nearest to it is \"least-request\"".to_owned(),
-            ),
-            (
-                "balance = \"maglev\"",
-                "3: upstreams.u.balance: \"maglev\" is not part of this version; the nearest to it is \"consistent-hash\"".to_owned(),
+                "3: upstreams.u.balance: found \"fastest\"; allowed: \"random\", \"round-robin\", \"weighted-round-robin\", \"consistent-hash\", \"least-request\", \"peak-ewma\", \"maglev\"".to_owned(),
             ),
             ("hash_on = \"header:\"\nbalance = \"consistent-hash\"", format!("3: upstreams.u.hash_on: found \"header:\"; {KEY}")),
             ("hash_on = \"cookie:a b\"\nbalance = \"consistent-hash\"", format!("3: upstreams.u.hash_on: found \"cookie:a b\"; {KEY}")),

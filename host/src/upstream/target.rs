@@ -78,6 +78,7 @@ impl Upstream {
                 Target::new(target, slot)
             })
             .collect();
+        balancer.prepare();
         Self {
             name: name.into(),
             targets,
