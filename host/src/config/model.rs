@@ -37,6 +37,10 @@ pub struct Server {
     pub workers: NonZeroUsize,
     /// How long a shutdown waits for what is in flight.
     pub shutdown_grace: Duration,
+    /// How long a shutdown goes on accepting after readiness has turned red.
+    pub drain_delay: Duration,
+    /// Whether changed files are reloaded by themselves.
+    pub watch: bool,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed and continued.
     pub trusted_proxies: Vec<IpNet>,
     /// The outermost layer of every route's chain.
@@ -63,14 +67,14 @@ pub struct ServerLimits {
 }
 
 /// `[[listeners]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// Where to listen; port 0 picks a free one.
     pub address: SocketAddr,
 }
 
 /// `[access_log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     /// `format`
     pub format: AccessLogFormat,
@@ -174,7 +178,7 @@ pub struct Origin {
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// `balance`
     pub balance: Algorithm,
@@ -266,7 +270,7 @@ pub enum HashOn {
 }
 
 /// `upstreams.NAME.targets[]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Host name or address, without brackets.
     pub host: String,

@@ -27,6 +27,10 @@ pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Server {
         shutdown_grace: section
             .read("shutdown_grace", Node::duration_or_zero)
             .unwrap_or(Duration::from_secs(30)),
+        drain_delay: section
+            .read("drain_delay", Node::duration_or_zero)
+            .unwrap_or(Duration::ZERO),
+        watch: section.read("watch", Node::boolean).unwrap_or(true),
         trusted_proxies: section
             .read("trusted_proxies", networks)
             .unwrap_or_default(),

@@ -6,6 +6,7 @@
 //! failing plugin can't be taken back; it is broken off.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -467,6 +468,7 @@ where
 }
 
 fn failed(exchange: &Exchange, pool: &LayerPool, hook: Hook, failure: &HookFailure) -> Failure {
+    pool.layer.counts.failures.fetch_add(1, Ordering::Relaxed);
     let (plugin, hook) = (&*pool.layer.name, hook.name());
     let request_id = exchange.request_id.to_str().unwrap_or("-");
     tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
 
@@ -85,6 +86,8 @@ impl LayerPool {
             None => {
                 let instance = Instance::new(&self.layer)?;
                 self.live.set(self.live.get() + 1);
+                self.layer.counts.instances.fetch_add(1, Ordering::Relaxed);
+                self.layer.counts.made.fetch_add(1, Ordering::Relaxed);
                 instance
             }
         };
@@ -106,9 +109,23 @@ impl LayerPool {
             {
                 self.idle.borrow_mut().push(instance);
             }
-            _ => self.live.set(self.live.get().saturating_sub(1)),
+            _ => {
+                self.live.set(self.live.get().saturating_sub(1));
+                self.layer.counts.instances.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         self.returned.notify_one();
+    }
+}
+
+impl Drop for LayerPool {
+    fn drop(&mut self) {
+        // Instances in use hold the pool: all that are left are idle.
+        let left = self.live.get();
+        self.layer
+            .counts
+            .instances
+            .fetch_sub(left, Ordering::Relaxed);
     }
 }
 

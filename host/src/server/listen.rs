@@ -9,7 +9,7 @@ use super::StartError;
 use crate::config::Listener;
 
 /// Connections that the system holds until they are accepted.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// The sockets of all workers.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod instances;
 mod limits;
 mod modifier;
 mod output;
+mod reload;
 mod request_body;
 mod response_body;
 mod stock_body_mutate;
