@@ -220,7 +220,7 @@ mod tests {
             ),
             (
                 "threads = 5",
-                "1: server.threads: unknown key; allowed here: limits, plugins, shutdown_grace, trusted_proxies, workers",
+                "1: server.threads: unknown key; allowed here: drain_delay, limits, plugins, shutdown_grace, trusted_proxies, watch, workers",
             ),
         ] {
             assert_eq!(refused(&format!("server.{line}")), [expected], "{line}");
