@@ -104,6 +104,9 @@ fn run(file: &ConfigFile) -> anyhow::Result<()> {
     for address in server.addresses() {
         eprintln!("listening on http://{address}");
     }
+    if let Some(address) = server.admin_address() {
+        eprintln!("admin listener on http://{address}");
+    }
     let watch = config
         .server
         .watch

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::config::{self, Config, Problem, ServerLimits};
 use crate::exchange::edit::Budget;
+use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::route::{HostPattern, Pattern, Rule, Table};
 use crate::upstream::target::Upstream;
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub slots: usize,
     /// The plugins.
     pub registry: Registry,
+    /// What is counted; `None` where nobody can ask for it.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// What happens to the requests of one route.
@@ -51,6 +54,8 @@ pub struct Route {
     pub timeout: Duration,
     /// Whether the client's Host goes upstream.
     pub preserve_host: bool,
+    /// What is counted of it.
+    pub metrics: Option<Arc<RouteMetrics>>,
 }
 
 impl Snapshot {
@@ -73,6 +78,13 @@ impl Snapshot {
             .enumerate()
             .map(|(index, name)| (name.clone(), index))
             .collect();
+        let metrics = match previous {
+            Some(previous) => previous.metrics.clone(),
+            None => config
+                .admin
+                .as_ref()
+                .map(|_| Arc::new(Metrics::new(config.server.workers.get()))),
+        };
         let mut rules = Vec::new();
         let mut routes = Vec::new();
         for route in &config.routes {
@@ -111,6 +123,7 @@ impl Snapshot {
                     .collect(),
                 timeout: route.timeout,
                 preserve_host: route.preserve_host,
+                metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });
         }
         Ok(Self {
@@ -127,6 +140,7 @@ impl Snapshot {
             upstreams,
             upstream_names,
             registry,
+            metrics,
         })
     }
 
@@ -163,6 +177,7 @@ impl Snapshot {
                 upstream_configs: Vec::new(),
                 slots: 0,
                 registry: Registry::default(),
+                metrics: None,
             })
         });
         Arc::clone(&EMPTY)

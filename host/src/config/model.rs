@@ -20,6 +20,8 @@ pub struct Config {
     pub server: Server,
     /// `[[listeners]]`, at least one.
     pub listeners: Vec<Listener>,
+    /// `[admin]`; absent: no admin listener.
+    pub admin: Option<Admin>,
     /// `[access_log]`; absent: no access log.
     pub access_log: Option<AccessLog>,
     /// `[plugins.NAME]`
@@ -71,6 +73,42 @@ pub struct ServerLimits {
 pub struct Listener {
     /// Where to listen; port 0 picks a free one.
     pub address: SocketAddr,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What a caller has to present.
+    pub token: Option<Secret>,
+}
+
+/// A text that is not to be seen in messages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps it.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether it is this text. Takes as long for a guess that is nearly right as for any other of its length.
+    pub fn is(&self, guess: &str) -> bool {
+        let (mine, theirs) = (self.0.as_bytes(), guess.as_bytes());
+        let differing = mine
+            .iter()
+            .zip(theirs)
+            .fold(0, |differing, (a, b)| differing | (a ^ b));
+        mine.len() == theirs.len() && std::hint::black_box(differing) == 0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// `[access_log]`

@@ -153,7 +153,6 @@ fn the_rest_of_the_contracts_example_is_accepted_with_warnings() {
     assert_eq!(
         warnings,
         [
-            (14, "admin"),
             (42, "upstreams.users.retries.on[1]"),
             (42, "upstreams.users.retries.on[2]"),
             (42, "upstreams.users.retries.budget"),

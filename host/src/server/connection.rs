@@ -163,6 +163,10 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
             let _ = stream.set_zero_linger();
         }
         (Ok(()), Some(refusal)) if !signals.has_answered() => {
+            let generation = Rc::clone(&context.worker.generation.borrow());
+            if let Some(metrics) = &generation.snapshot.metrics {
+                metrics.failed(Failure::from(refusal).error_type());
+            }
             tracing::debug!(%peer, "request refused: {refusal}");
             refuse(stream, &refusal.into()).await;
         }

@@ -46,6 +46,16 @@ pub fn bind(listeners: &[Listener], workers: usize) -> Result<Sockets, StartErro
     })
 }
 
+/// Binds an address that nobody else may have at the same time.
+///
+/// # Errors
+/// The system's.
+pub fn bind_alone(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -26,6 +26,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::admin::{Admin, Subject};
 use crate::config::{AccessLogPath, Config, Problem};
 use crate::observe::access_log::AccessLog;
 use crate::plugin::registry::Progress;
@@ -37,6 +38,7 @@ use reload::Running;
 pub struct Server {
     addresses: Vec<SocketAddr>,
     running: Arc<Running>,
+    admin: Option<Admin>,
     drain_delay: Duration,
     draining: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
@@ -123,16 +125,28 @@ impl Server {
         let sockets = listen::bind(&config.listeners, workers)?;
         let (draining, _) = tokio::sync::watch::channel(false);
         let connections = Arc::new(AtomicUsize::new(0));
+        let admin_socket = config
+            .admin
+            .as_ref()
+            .map(|admin| {
+                listen::bind_alone(admin.address).map_err(|source| StartError::Listen {
+                    address: admin.address,
+                    source,
+                })
+            })
+            .transpose()?;
         let (running, is_served) = Running::new(config.clone(), snapshot);
         let mut server = Self {
             addresses: sockets.addresses,
             running: Arc::new(running),
+            admin: None,
             drain_delay: config.server.drain_delay,
             draining,
             workers: Vec::new(),
         };
         for (number, listeners) in sockets.per_worker.into_iter().enumerate() {
             let seed = worker::Seed {
+                number,
                 snapshots: server.running.subscribe(),
                 listeners,
                 draining: server.draining.subscribe(),
@@ -140,12 +154,20 @@ impl Server {
                 connections: Arc::clone(&connections),
                 access_log: access_log.clone(),
             };
-            let thread = worker::spawn(number, seed).map_err(StartError::Worker)?;
+            let thread = worker::spawn(seed).map_err(StartError::Worker)?;
             server.workers.push(thread);
         }
         // Each worker has its instances ready, or has ended.
         for _ in 0..workers {
             let _ = is_served.recv_timeout(Duration::from_mins(1));
+        }
+        if let (Some(listener), Some(admin)) = (admin_socket, &config.admin) {
+            let subject = Subject {
+                running: Arc::clone(&server.running),
+                connections,
+                token: admin.token.clone(),
+            };
+            server.admin = Some(Admin::start(listener, subject).map_err(StartError::Worker)?);
         }
         Ok(server)
     }
@@ -154,6 +176,11 @@ impl Server {
     /// one that was picked.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// The configuration that is being served, to be replaced by another.

@@ -181,6 +181,7 @@ fn at_next_start(running: &Config, new: &Config) -> Vec<&'static str> {
             "server.shutdown_grace",
             running.server.shutdown_grace != new.server.shutdown_grace,
         ),
+        ("admin", running.admin != new.admin),
         ("access_log", running.access_log != new.access_log),
     ]
     .into_iter()

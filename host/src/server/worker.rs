@@ -26,6 +26,8 @@ use crate::upstream::pool::Pool;
 /// What a worker is made of.
 #[derive(Debug)]
 pub struct Seed {
+    /// Its number, from 0.
+    pub number: usize,
     /// What to serve, now and from each change on.
     pub snapshots: watch::Receiver<Update>,
     /// Its own sockets.
@@ -43,6 +45,8 @@ pub struct Seed {
 /// What the exchanges of one worker share.
 #[derive(Debug)]
 pub struct Worker {
+    /// Its number, from 0.
+    pub number: usize,
     /// What is being served. Replaced as a whole; an exchange keeps what it began with.
     pub generation: RefCell<Rc<Generation>>,
     /// Open client connections, over all workers.
@@ -146,10 +150,10 @@ const SWEEP: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// No thread or no runtime.
-pub fn spawn(number: usize, seed: Seed) -> std::io::Result<JoinHandle<()>> {
+pub fn spawn(seed: Seed) -> std::io::Result<JoinHandle<()>> {
     let (started, has_started) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
-        .name(format!("worker-{number}"))
+        .name(format!("worker-{}", seed.number))
         .spawn(move || {
             // A runtime whose tasks never leave this thread is made on it.
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -176,6 +180,7 @@ async fn run(seed: Seed) {
     let mut snapshots = seed.snapshots;
     let first = snapshots.borrow_and_update().clone();
     let worker = Rc::new(Worker {
+        number: seed.number,
         generation: RefCell::new(Rc::new(Generation::new(first.snapshot, None))),
         connections: seed.connections,
         access_log: seed.access_log,

@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod admin;
 mod balancing;
 mod chain;
 mod command_line;
