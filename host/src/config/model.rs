@@ -149,6 +149,8 @@ pub struct Plugin {
     pub isolation: Isolation,
     /// `limits`
     pub limits: PluginLimits,
+    /// `breaker`
+    pub breaker: Breaker,
     /// `config` as JSON; `{}` where there is none.
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Where it stands in the file.
@@ -193,6 +195,27 @@ pub struct PluginLimits {
     pub memory: usize,
     /// Instances per worker.
     pub instances: NonZeroUsize,
+}
+
+/// `plugins.NAME.breaker`: when a plugin that keeps failing is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Breaker {
+    /// Failures within ten seconds. Default 20.
+    pub failures: NonZeroU32,
+    /// And the share of all calls that they are, 0 to 1. Default 0.5.
+    pub rate: f64,
+    /// The first pause; each further one is twice as long, up to a minute. Default 1 s.
+    pub pause: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: NonZeroU32::MIN.saturating_add(19),
+            rate: 0.5,
+            pause: Duration::from_secs(1),
+        }
+    }
 }
 
 /// One entry of a `plugins = [...]` list: `"name"` or `{ use = "name", config = {...} }`.

@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -58,6 +59,19 @@ impl LayerPool {
     /// # Errors
     /// See [`HookFailure`].
     pub async fn lease(self: &Rc<Self>) -> Result<Lease, HookFailure> {
+        if !self.layer.breaker.admits(Instant::now) {
+            return Err(HookFailure::Resting);
+        }
+        let leased = self.lease_admitted().await;
+        if let Err(failure) = &leased
+            && failure.counts_against_plugin()
+        {
+            self.layer.has_failed();
+        }
+        leased
+    }
+
+    async fn lease_admitted(self: &Rc<Self>) -> Result<Lease, HookFailure> {
         match self.try_lease() {
             Err(HookFailure::Exhausted) => {}
             result => return result,
@@ -152,6 +166,10 @@ impl Lease {
             .ok_or_else(|| HookFailure::NoInstance("it has been discarded".to_owned()))?;
         instance.uses += 1;
         let result = call(instance);
+        match &result {
+            Err(failure) if failure.counts_against_plugin() => self.pool.layer.has_failed(),
+            _ => self.pool.layer.has_succeeded(),
+        }
         if let Err(failure) = &result
             && !failure.spares_instance()
         {

@@ -10,6 +10,7 @@ use twox_hash::XxHash64;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+use super::breaker::{self, Breaker};
 use super::component::{LoadError, Loaded};
 use super::failure::HookFailure;
 use super::hooks::Hooks;
@@ -18,7 +19,7 @@ use super::interest::Interests;
 use super::state::State;
 use super::{builtin, engine};
 use crate::config::{
-    ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
+    self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
 };
 
 /// What is counted of a plugin, over all its layers, workers and configurations.
@@ -53,9 +54,29 @@ pub struct Layer {
     pub interests: Interests,
     /// What is counted of the plugin.
     pub counts: Arc<Counts>,
+    /// Leaves it alone when it keeps failing.
+    pub breaker: Breaker,
+    breaker_settings: config::Breaker,
 }
 
 impl Layer {
+    /// A call has failed in a way that says something about the plugin.
+    pub(super) fn has_failed(&self) {
+        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now()) {
+            tracing::error!(
+                plugin = &*self.name,
+                "failed too often: not called for {pause:?}, its on_failure is applied"
+            );
+        }
+    }
+
+    /// A call has come to its end.
+    pub(super) fn has_succeeded(&self) {
+        if self.breaker.succeeded() == Some(breaker::Change::Closed) {
+            tracing::info!(plugin = &*self.name, "called again");
+        }
+    }
+
     /// Whether its instances are the same as those of a layer with these settings would be.
     fn is_like(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.component, &other.component)
@@ -63,6 +84,7 @@ impl Layer {
             && self.on_failure == other.on_failure
             && self.isolation == other.isolation
             && self.limits == other.limits
+            && self.breaker_settings == other.breaker_settings
             && self.config == other.config
     }
 }
@@ -297,6 +319,8 @@ impl<'a> Loader<'a> {
             component: Arc::clone(component),
             hooks: component.hooks(),
             interests: Interests::default(),
+            breaker: Breaker::new(plugin.breaker),
+            breaker_settings: plugin.breaker,
             counts: Arc::clone(
                 self.registry
                     .counts
