@@ -186,6 +186,8 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// `retries`
     pub retries: Retries,
+    /// `outliers`; `None`: no target is ejected.
+    pub outliers: Option<Outliers>,
 }
 
 /// `upstreams.NAME.balance`
@@ -296,6 +298,17 @@ pub struct Timeouts {
 pub struct Retries {
     /// Further targets that may be tried when a connection could not be made. Default 0.
     pub connect_attempts: usize,
+}
+
+/// `upstreams.NAME.outliers`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outliers {
+    /// Failures in a row that eject a target. Default 5.
+    pub failures: u32,
+    /// How long the first ejection lasts; each further one in a row by so much longer. Default 30 s.
+    pub ejection: Duration,
+    /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
+    pub max_ejected: f64,
 }
 
 /// `[[routes]]`

@@ -158,7 +158,6 @@ fn the_rest_of_the_contracts_example_is_accepted_with_warnings() {
             (42, "upstreams.users.retries.on[2]"),
             (42, "upstreams.users.retries.budget"),
             (43, "upstreams.users.health"),
-            (44, "upstreams.users.outliers"),
         ]
     );
 }

@@ -28,7 +28,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let targets = target::read_all(&mut section);
     let timeouts = timeouts(&mut section);
     let retries = retries::read(&mut section);
-    health::read(&mut section);
+    let outliers = health::read(&mut section);
     connection(&mut section);
     section.finish();
 
@@ -57,6 +57,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         targets,
         timeouts,
         retries,
+        outliers,
     })
 }
 

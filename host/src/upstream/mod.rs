@@ -3,11 +3,17 @@
 //! - [`target`]: an upstream and its targets, with what is counted about them
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
+//! - [`health`]: which targets are left out because they failed again and again
+//! - [`key`]: what a hashing balancer picks by
 //! - [`attempt`]: pick a target, connect, send, wait for the head
+//! - [`deadline`]: until when the head must have come
 //! - [`body`]: a response's body, which gives its connection back when it ends
 
 pub mod attempt;
 pub mod body;
 pub mod connection;
+pub mod deadline;
+pub mod health;
+pub mod key;
 pub mod pool;
 pub mod target;

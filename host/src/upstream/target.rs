@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderValue;
 
+use super::health::{self, Health, Standing};
 use crate::balance::{self, Balancer};
 use crate::config;
 
@@ -24,6 +25,10 @@ pub struct Upstream {
     pub timeouts: config::Timeouts,
     /// Further targets that may be tried when no connection could be made.
     pub connect_attempts: usize,
+    /// Whether the balancer wants to know how long attempts take: that needs looks at the clock.
+    pub is_timed: bool,
+    /// Which targets are ejected; `None`: none ever is.
+    health: Option<Health>,
 }
 
 /// One address that requests can be sent to.
@@ -81,6 +86,10 @@ impl Upstream {
         balancer.prepare();
         Self {
             name: name.into(),
+            health: config
+                .outliers
+                .map(|outliers| Health::new(&outliers, targets.len())),
+            is_timed: config.balance == config::Algorithm::PeakEwma,
             targets,
             balancer,
             hash_on: config.hash_on.clone(),
@@ -90,9 +99,48 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// What an attempt met: the balancer is told, and a target that fails again and again is ejected.
+    /// `latency` is worth something only where the upstream [is timed](Self::is_timed).
+    pub fn report(&self, index: usize, outcome: balance::Outcome) {
+        if outcome.failed || self.is_timed {
+            self.balancer.finished(index, outcome);
+        }
+        let Some(health) = &self.health else { return };
+        if !outcome.failed {
+            health.succeeded(index);
+        } else if let Some(time) = health.failed(index, health::now) {
+            tracing::warn!(
+                upstream = &*self.name,
+                target_address = self.name_of(index),
+                "a target is ejected for {time:?}: it failed again and again"
+            );
+        }
+    }
+
+    fn name_of(&self, index: usize) -> String {
+        let target = self.targets.get(index);
+        target.map_or_else(String::new, |target| target.endpoint.to_string())
+    }
+}
+
 impl balance::Pool for Upstream {
     fn usable(&self, index: usize) -> bool {
-        index < self.targets.len()
+        let Some(health) = &self.health else {
+            return index < self.targets.len();
+        };
+        match health.standing(index, health::now) {
+            Standing::Usable => true,
+            Standing::Ejected => false,
+            Standing::Returned => {
+                tracing::info!(
+                    upstream = &*self.name,
+                    target_address = self.name_of(index),
+                    "an ejected target is back"
+                );
+                true
+            }
+        }
     }
 
     fn in_flight(&self, index: usize) -> u32 {

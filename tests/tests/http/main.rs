@@ -11,6 +11,7 @@ mod bodies;
 mod broken_bodies;
 mod connections;
 mod drain;
+mod failing_upstreams;
 mod forwarding;
 mod interim;
 mod limits;
