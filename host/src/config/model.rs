@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 /// A whole configuration file.
@@ -294,10 +294,16 @@ pub struct Timeouts {
 }
 
 /// `upstreams.NAME.retries`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retries {
-    /// Further targets that may be tried when a connection could not be made. Default 0.
-    pub connect_attempts: usize,
+    /// Further targets that one request may be sent to. Default 0.
+    pub attempts: usize,
+    /// "connect-failure" in `on`. Default true.
+    pub on_connect_failure: bool,
+    /// The statuses in `on`. Default none.
+    pub on: Vec<StatusCode>,
+    /// `budget`: retries of what was sent, as a share of the requests, 0 to 1. Default 0.2.
+    pub budget: f64,
 }
 
 /// `upstreams.NAME.outliers`

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body::Body as _;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
 use super::connection::{ConnectError, Connection};
 use super::deadline::{Deadline, Expired};
+use super::health;
 use super::key;
 use super::pool::Pool;
 use super::target::{InFlight, Target, Upstream};
@@ -51,6 +51,13 @@ struct Failed {
     unsent: Option<RequestBody>,
 }
 
+/// A request's body for one more attempt.
+struct Again {
+    body: RequestBody,
+    /// Whether a target may have begun to work on it.
+    was_sent: bool,
+}
+
 impl From<Failure> for Box<Failed> {
     fn from(failure: Failure) -> Self {
         Box::new(Failed {
@@ -81,40 +88,87 @@ impl Sending<'_> {
         let key = key::of(&self.upstream.hash_on, exchange);
         let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
         let mut next = candidates.next();
-        let mut left = self.upstream.connect_attempts;
+        let retries = &self.upstream.retries;
+        retries.count_request();
+        let mut left = retries.attempts;
         let upload = upload_of(&body);
         let replay = replay_of(exchange, &body);
+        let mut began = self.began;
         loop {
             let Some(index) = next else {
                 let upstream = self.upstream.name.to_string();
                 return Err(UpstreamFailure::NoTarget { upstream }.into());
             };
-            let began = self.upstream.is_timed.then(Instant::now);
+            let picked = self.upstream.is_timed.then(Instant::now);
             let mut attempted = self
-                .attempt(exchange, index, body, upload.as_deref(), replay.as_ref())
+                .attempt(
+                    exchange,
+                    index,
+                    body,
+                    upload.as_deref(),
+                    replay.as_ref(),
+                    began,
+                )
                 .await;
-            self.report(index, began, &attempted, upload.as_deref());
-            let unsent = match &mut attempted {
-                Err(failed) if left > 0 => failed.unsent.take(),
-                _ => None,
+            self.report(index, picked, &attempted, upload.as_deref());
+            let again = if left > 0 {
+                self.again(&mut attempted, replay.as_ref())
+            } else {
+                None
             };
-            let Some(unsent) = unsent else {
+            let Some(again) = again else {
                 return attempted.map_err(|failed| failed.failure);
             };
+            // Always to another target: one that asked for a pause (Retry-After) gets it.
             next = candidates.next();
-            if next.is_none() {
+            began = Instant::now();
+            if next.is_none()
+                || began >= self.deadline
+                || (again.was_sent && !retries.take(health::now()))
+            {
                 return attempted.map_err(|failed| failed.failure);
             }
+            match attempted {
+                Ok(response) => response.into_body().discard(),
+                Err(failed) => tracing::debug!("another target is tried: {}", failed.failure),
+            }
             left -= 1;
-            body = unsent;
+            body = again.body;
         }
+    }
+
+    /// What can be sent to another target after this attempt, if anything.
+    fn again(&self, attempted: &mut Attempted, replay: Option<&Bytes>) -> Option<Again> {
+        let retries = &self.upstream.retries;
+        let status = match attempted {
+            Ok(response) => response.status(),
+            Err(failed) => {
+                if let Some(body) = failed.unsent.take() {
+                    let was_sent = false;
+                    return retries
+                        .on_connect_failure
+                        .then_some(Again { body, was_sent });
+                }
+                if !matches!(failed.failure, Failure::Upstream(_)) {
+                    return None;
+                }
+                // What the gateway would answer itself.
+                failed.failure.status()
+            }
+        };
+        if !retries.are_for(status) {
+            return None;
+        }
+        let body = RequestBody::whole(replay?.clone());
+        let was_sent = true;
+        Some(Again { body, was_sent })
     }
 
     /// Tells the upstream how an attempt went. What the client or a plugin did is no outcome.
     fn report(
         &self,
         index: usize,
-        began: Option<Instant>,
+        picked: Option<Instant>,
         attempted: &Attempted,
         upload: Option<&Upload>,
     ) {
@@ -131,7 +185,7 @@ impl Sending<'_> {
                 _ => return,
             },
         };
-        let latency = began.map_or(Duration::ZERO, |began| began.elapsed());
+        let latency = picked.map_or(Duration::ZERO, |picked| picked.elapsed());
         self.upstream.report(index, Outcome { latency, failed });
     }
 
@@ -143,6 +197,7 @@ impl Sending<'_> {
         mut body: RequestBody,
         upload: Option<&Upload>,
         replay: Option<&Bytes>,
+        began: Instant,
     ) -> Attempted {
         let in_flight = InFlight::new(Arc::clone(self.upstream), index);
         let target = self.upstream.targets.get(index);
@@ -167,7 +222,7 @@ impl Sending<'_> {
                 upload,
                 limit,
                 end: self.deadline,
-                began: self.began,
+                began,
             };
             deadline.start(&mut connection.timer);
             let sent = connection
@@ -223,53 +278,6 @@ impl Sending<'_> {
                 limit,
             }),
         }
-    }
-
-    /// The request as it goes to this target.
-    fn request(
-        &self,
-        exchange: &Exchange,
-        target: &Target,
-        mut body: RequestBody,
-    ) -> Result<Request<RequestBody>, Failure> {
-        let head = &exchange.request;
-        let path = head
-            .target
-            .join(&target.base_path)
-            .map_err(|error| Failure::Internal(format!("request target: {error}")))?;
-        let host = match &head.authority {
-            Some(authority) => authority,
-            None if self.preserve_host => &head.host,
-            None => &target.host,
-        };
-        let mut headers = head.headers.clone();
-        headers.insert(HOST, host.clone());
-        let gate = hold_for_continue(&mut headers, &mut body);
-        // hyper drops a body of unknown length from GET and HEAD unless it is told how to frame it.
-        if !body.is_end_stream()
-            && body.size_hint().exact().is_none()
-            && !headers.contains_key(CONTENT_LENGTH)
-        {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = Uri::from(path);
-        *request.headers_mut() = headers;
-        if let Some(interim) = &self.interim {
-            let interim = Arc::clone(interim);
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    // hyper's server sends its own 100 when the body is asked for.
-                    if let Some(gate) = &gate {
-                        gate.open();
-                    }
-                } else {
-                    interim.push(response.status(), response.headers());
-                }
-            });
-        }
-        Ok(request)
     }
 
     fn received(
@@ -339,22 +347,6 @@ fn is_framed_clearly(headers: &HeaderMap) -> bool {
         }
         (Some(_), Some(_)) => false,
     }
-}
-
-/// Where the client waits to be asked for its body, the body waits for the upstream to ask.
-fn hold_for_continue(
-    headers: &mut HeaderMap,
-    body: &mut RequestBody,
-) -> Option<Arc<crate::exchange::client_body::Gate>> {
-    if !headers.contains_key(EXPECT) {
-        return None;
-    }
-    if let RequestBody::Source(body) = body {
-        return Some(body.hold());
-    }
-    // The body is here already, or a plugin is reading it: nobody has to ask for it.
-    headers.remove(EXPECT);
-    None
 }
 
 fn failure_of(target: String, source: hyper::Error) -> UpstreamFailure {

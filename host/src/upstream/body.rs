@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -14,6 +14,9 @@ use super::pool::Pool;
 use super::target::InFlight;
 use crate::exchange::body::BodyError;
 use std::time::Duration;
+
+/// Pieces of a discarded body that are read for the sake of its connection.
+const MOST_DISCARDED: usize = 4;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -47,6 +50,18 @@ impl UpstreamBody {
             body.finish();
         }
         body
+    }
+
+    /// Lets go of a response that nobody will get. What has come already is read, so that the connection
+    /// of a short one can be used again; any other one's is closed.
+    pub fn discard(mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..MOST_DISCARDED {
+            match Pin::new(&mut self).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                _ => return,
+            }
+        }
     }
 
     fn finish(&mut self) {

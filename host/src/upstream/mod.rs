@@ -4,6 +4,7 @@
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
+//! - [`retries`]: what is sent again, and how often
 //! - [`key`]: what a hashing balancer picks by
 //! - [`attempt`]: pick a target, connect, send, wait for the head
 //! - [`deadline`]: until when the head must have come
@@ -16,4 +17,6 @@ pub mod deadline;
 pub mod health;
 pub mod key;
 pub mod pool;
+mod request;
+pub mod retries;
 pub mod target;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::HeaderValue;
 
 use super::health::{self, Health, Standing};
+use super::retries::Retries;
 use crate::balance::{self, Balancer};
 use crate::config;
 
@@ -23,8 +24,8 @@ pub struct Upstream {
     pub hash_on: config::HashOn,
     /// Time limits.
     pub timeouts: config::Timeouts,
-    /// Further targets that may be tried when no connection could be made.
-    pub connect_attempts: usize,
+    /// When a request is sent to another target, too.
+    pub retries: Retries,
     /// Whether the balancer wants to know how long attempts take: that needs looks at the clock.
     pub is_timed: bool,
     /// Which targets are ejected; `None`: none ever is.
@@ -94,7 +95,7 @@ impl Upstream {
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
-            connect_attempts: config.retries.connect_attempts,
+            retries: Retries::new(&config.retries),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Upstreams that fail again and again: ejection.
+//! Upstreams that fail: ejection, retries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -164,4 +164,171 @@ fn where_all_are_ejected_all_are_used() {
     for (target, _) in &targets {
         assert_eq!(target.received().len(), 4);
     }
+}
+
+const RETRIES: &str = "retries = { attempts = 1, on = [\"502\", \"503\", \"504\"], budget = 1.0 }";
+
+#[test]
+fn an_idempotent_request_is_sent_again_to_another_target() {
+    let ((bad, _), good) = (ailing(), named("good"));
+    let gateway = in_front_of([bad.url(), good.url()], RETRIES)
+        .server("workers = 2")
+        .start();
+    for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE", "GET", "HEAD"] {
+        assert_eq!(
+            gateway.request(method, "/").send().status(),
+            200,
+            "{method}"
+        );
+    }
+    // Round robin: every other one.
+    assert_eq!((bad.received().len(), good.received().len()), (4, 7));
+}
+
+#[test]
+fn what_is_not_idempotent_or_has_a_body_is_not_sent_again() {
+    let ((bad, _), good) = (ailing(), named("good"));
+    let gateway = in_front_of([bad.url(), good.url()], RETRIES).start();
+    for request in [
+        gateway.post("/"),
+        gateway.post("/").body("body"),
+        gateway.request("PATCH", "/"),
+        gateway.request("PUT", "/").body("body"),
+        gateway.request("PUT", "/").chunks(["body"]),
+    ] {
+        let statuses = [request.send().status(), request.send().status()];
+        assert_eq!(statuses, [503, 200], "{request:?}");
+    }
+    assert_eq!((bad.received().len(), good.received().len()), (5, 5));
+}
+
+#[test]
+fn a_request_is_sent_again_where_a_target_breaks_or_is_silent_only_if_its_method_is_idempotent() {
+    let silent = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        let _ = wire.wait_for_close();
+    });
+    let hanging_up = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+    });
+    for (url, status) in [(silent.url(), 504), (hanging_up.url(), 502)] {
+        let good = named("good");
+        let lines = format!("{RETRIES}\ntimeouts = {{ response = \"200ms\" }}");
+        let gateway = in_front_of([url, good.url()], &lines).start();
+        assert_eq!(statuses(&gateway, 4), [200; 4], "{status}");
+        let posted = [
+            gateway.post("/").send().status(),
+            gateway.post("/").send().status(),
+        ];
+        assert_eq!(posted, [status, 200]);
+        assert_eq!(good.received().len(), 5);
+    }
+}
+
+#[test]
+fn only_what_is_listed_is_a_reason_to_try_again() {
+    let ((bad, _), good, refusing) = (ailing(), named("good"), Refusing::start());
+    let ask = |bad: String, on: &str| {
+        let lines = format!("retries = {{ attempts = 1, on = [{on}] }}");
+        statuses(&in_front_of([bad, good.url()], &lines).start(), 2)
+    };
+    assert_eq!(ask(bad.url(), "\"502\""), [503, 200]);
+    assert_eq!(ask(bad.url(), "\"connect-failure\""), [503, 200]);
+    assert_eq!(ask(refusing.url(), "\"502\", \"503\""), [502, 200]);
+    assert_eq!(
+        ask(refusing.url(), "\"connect-failure\", \"503\""),
+        [200, 200]
+    );
+}
+
+#[test]
+fn without_another_target_the_last_answer_is_passed_on() {
+    let overloaded = Upstream::start(|_| {
+        Answer::status(503)
+            .header("retry-after", "120")
+            .body("not now")
+    });
+    let gateway = in_front_of([overloaded.url()], RETRIES).start();
+    let response = gateway.get("/").send();
+    assert_eq!((response.status(), response.text()), (503, "not now"));
+    assert_eq!(response.header("retry-after"), Some("120"));
+    assert_eq!(overloaded.received().len(), 1);
+}
+
+#[test]
+fn attempts_bound_the_targets_of_one_request() {
+    let targets: Vec<_> = (0..4).map(|_| ailing()).collect();
+    let gateway = in_front_of(
+        targets.iter().map(|(target, _)| target.url()),
+        "retries = { attempts = 2, on = [\"503\"] }",
+    )
+    .start();
+    assert_eq!(gateway.get("/").send().status(), 503);
+    let received = || targets.iter().map(|(target, _)| target.received().len());
+    assert_eq!((received().sum::<usize>(), received().max()), (3, Some(1)));
+}
+
+#[test]
+fn the_budget_bounds_retries() {
+    let targets = [ailing(), ailing()];
+    let gateway = in_front_of(
+        targets.iter().map(|(target, _)| target.url()),
+        "retries = { attempts = 1, on = [\"503\"], budget = 0.1 }",
+    )
+    .server("workers = 2")
+    .start();
+    assert_eq!(count(&statuses(&gateway, 100), 503), 100);
+    let received: usize = targets
+        .iter()
+        .map(|(target, _)| target.received().len())
+        .sum();
+    // Ten, and a tenth of a hundred; a few more where the window has moved on meanwhile.
+    assert!((115..=135).contains(&received), "{received}");
+
+    let without = in_front_of(
+        targets.iter().map(|(target, _)| target.url()),
+        "retries = { attempts = 1, on = [\"503\"], budget = 0 }",
+    )
+    .start();
+    statuses(&without, 10);
+    let after: usize = targets
+        .iter()
+        .map(|(target, _)| target.received().len())
+        .sum();
+    assert_eq!(after, received + 10);
+}
+
+#[test]
+fn connections_that_could_not_be_made_use_up_no_budget() {
+    let (refusing, good) = (Refusing::start(), named("good"));
+    let gateway = in_front_of(
+        [refusing.url(), good.url()],
+        "retries = { attempts = 1, on = [\"connect-failure\", \"503\"], budget = 0 }",
+    )
+    .start();
+    assert_eq!(statuses(&gateway, 40), [200; 40]);
+}
+
+#[test]
+fn a_discarded_answer_keeps_its_connection_if_it_is_short_and_is_not_waited_for() {
+    // Head and body in one piece.
+    let bad = RawUpstream::start(|wire| {
+        while wire.try_read_head().is_ok() {
+            wire.write("HTTP/1.1 503 no\r\ncontent-length: 5\r\n\r\nshort");
+        }
+    });
+    let good = named("good");
+    let gateway = in_front_of([bad.url(), good.url()], RETRIES).start();
+    assert_eq!(statuses(&gateway, 10), [200; 10]);
+    assert_eq!(good.received().len(), 10);
+    assert_eq!(bad.connections(), 1);
+
+    let endless = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 503 no\r\ncontent-length: 1000\r\n\r\nhalf");
+        let _ = wire.wait_for_close();
+    });
+    let gateway = in_front_of([endless.url(), good.url()], RETRIES).start();
+    assert_eq!(statuses(&gateway, 4), [200; 4]);
+    assert_eq!(endless.connections(), 2);
 }
