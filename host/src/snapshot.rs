@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use crate::config::{Config, Problem, ServerLimits};
 use crate::exchange::edit::Budget;
@@ -47,6 +48,8 @@ pub struct Route {
     pub layers: Vec<usize>,
     /// Until the response's head.
     pub timeout: Duration,
+    /// Room for exchanges at the same time, over all workers; `None`: no limit.
+    pub concurrency: Option<Arc<Semaphore>>,
     /// Whether the client's Host goes upstream.
     pub preserve_host: bool,
 }
@@ -107,6 +110,7 @@ impl Snapshot {
                     .filter_map(|plugin_use| registry.layer_of(config, plugin_use))
                     .collect(),
                 timeout: route.timeout,
+                concurrency: route.concurrency.map(|most| Arc::new(Semaphore::new(most))),
                 preserve_host: route.preserve_host,
             });
         }

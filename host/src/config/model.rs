@@ -186,6 +186,8 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// `retries`
     pub retries: Retries,
+    /// `limits`
+    pub limits: UpstreamLimits,
     /// `outliers`; `None`: no target is ejected.
     pub outliers: Option<Outliers>,
 }
@@ -306,6 +308,15 @@ pub struct Retries {
     pub budget: f64,
 }
 
+/// `upstreams.NAME.limits`, over all workers
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamLimits {
+    /// Connections that carry an exchange; `None` (the default): no limit.
+    pub connections: Option<usize>,
+    /// Requests that wait for one. Default 1024.
+    pub pending: usize,
+}
+
 /// `upstreams.NAME.outliers`
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outliers {
@@ -334,6 +345,8 @@ pub struct Route {
     pub plugins: Vec<PluginUse>,
     /// `timeout` of the whole exchange up to the end of the response's head; 60 s by default.
     pub timeout: Duration,
+    /// `concurrency`: exchanges at the same time, over all workers; `None` (the default): no limit.
+    pub concurrency: Option<usize>,
     /// `preserve_host`
     pub preserve_host: bool,
     /// Where it stands in the file.

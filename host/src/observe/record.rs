@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
 use crate::exchange::Failure;
@@ -26,6 +27,8 @@ pub struct Record {
     /// A client of HTTP/1.0 may take the connection's end for the body's.
     ends_with_connection: bool,
     entry: Option<Box<(AccessLog, Instant, Entry)>>,
+    /// In the route's `concurrency`.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Record {
@@ -67,7 +70,13 @@ impl Record {
             signals: Rc::clone(&context.signals),
             ends_with_connection: request.version() == Version::HTTP_10,
             entry,
+            place: None,
         }
+    }
+
+    /// Keeps the exchange's place among those of its route until the exchange ends.
+    pub fn keep(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
     }
 
     /// The route is known.

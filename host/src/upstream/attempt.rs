@@ -16,6 +16,7 @@ use super::connection::{ConnectError, Connection};
 use super::deadline::{Deadline, Expired};
 use super::health;
 use super::key;
+use super::limits::{Limits, Place};
 use super::pool::Pool;
 use super::target::{InFlight, Target, Upstream};
 use crate::balance::{Candidates, Outcome};
@@ -85,6 +86,13 @@ impl Sending<'_> {
         exchange: &Exchange,
         mut body: RequestBody,
     ) -> Result<Response<UpstreamBody>, Failure> {
+        let place = match &self.upstream.limits {
+            None => None,
+            Some(limits) => match limits.enter() {
+                Some(place) => Some(place),
+                None => Some(Box::pin(self.wait(limits)).await?),
+            },
+        };
         let key = key::of(&self.upstream.hash_on, exchange);
         let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
         let mut next = candidates.next();
@@ -94,10 +102,10 @@ impl Sending<'_> {
         let upload = upload_of(&body);
         let replay = replay_of(exchange, &body);
         let mut began = self.began;
-        loop {
+        let mut result = loop {
             let Some(index) = next else {
                 let upstream = self.upstream.name.to_string();
-                return Err(UpstreamFailure::NoTarget { upstream }.into());
+                break Err(UpstreamFailure::NoTarget { upstream }.into());
             };
             let picked = self.upstream.is_timed.then(Instant::now);
             let mut attempted = self
@@ -117,7 +125,7 @@ impl Sending<'_> {
                 None
             };
             let Some(again) = again else {
-                return attempted.map_err(|failed| failed.failure);
+                break attempted.map_err(|failed| failed.failure);
             };
             // Always to another target: one that asked for a pause (Retry-After) gets it.
             next = candidates.next();
@@ -126,7 +134,7 @@ impl Sending<'_> {
                 || began >= self.deadline
                 || (again.was_sent && !retries.take(health::now()))
             {
-                return attempted.map_err(|failed| failed.failure);
+                break attempted.map_err(|failed| failed.failure);
             }
             match attempted {
                 Ok(response) => response.into_body().discard(),
@@ -134,7 +142,19 @@ impl Sending<'_> {
             }
             left -= 1;
             body = again.body;
+        };
+        if let (Ok(response), Some(place)) = (&mut result, place) {
+            response.body_mut().keep(place);
         }
+        result
+    }
+
+    /// Waits for another exchange to end.
+    async fn wait(&self, limits: &Limits) -> Result<Place, Failure> {
+        // Waiting for a connection is a part of connecting.
+        let until = (Instant::now() + self.upstream.timeouts.connect).min(self.deadline);
+        let place = limits.wait(until).await;
+        place.ok_or(Failure::Limit("too many requests"))
     }
 
     /// What can be sent to another target after this attempt, if anything.

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Connection;
+use super::limits::Place;
 use super::pool::Pool;
 use super::target::InFlight;
 use crate::exchange::body::BodyError;
@@ -61,6 +62,13 @@ impl UpstreamBody {
                 Poll::Ready(Some(Ok(_))) => {}
                 _ => return,
             }
+        }
+    }
+
+    /// Keeps the exchange's place in the upstream's limits until the body has ended.
+    pub fn keep(&mut self, place: Place) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.keep(place);
         }
     }
 

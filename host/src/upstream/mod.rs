@@ -1,6 +1,7 @@
 //! The way to the upstreams: targets, kept connections, and one attempt to send a request.
 //!
 //! - [`target`]: an upstream and its targets, with what is counted about them
+//! - [`limits`]: how many exchanges at the same time
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
@@ -16,6 +17,7 @@ pub mod connection;
 pub mod deadline;
 pub mod health;
 pub mod key;
+pub mod limits;
 pub mod pool;
 mod request;
 pub mod retries;

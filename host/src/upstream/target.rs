@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use http::HeaderValue;
 
 use super::health::{self, Health, Standing};
+use super::limits::{Limits, Place};
 use super::retries::Retries;
 use crate::balance::{self, Balancer};
 use crate::config;
@@ -24,6 +25,8 @@ pub struct Upstream {
     pub hash_on: config::HashOn,
     /// Time limits.
     pub timeouts: config::Timeouts,
+    /// How many exchanges may go on at the same time; `None`: no limit.
+    pub limits: Option<Limits>,
     /// When a request is sent to another target, too.
     pub retries: Retries,
     /// Whether the balancer wants to know how long attempts take: that needs looks at the clock.
@@ -95,12 +98,11 @@ impl Upstream {
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
+            limits: Limits::new(&config.limits),
             retries: Retries::new(&config.retries),
         }
     }
-}
 
-impl Upstream {
     /// What an attempt met: the balancer is told, and a target that fails again and again is ejected.
     /// `latency` is worth something only where the upstream [is timed](Self::is_timed).
     pub fn report(&self, index: usize, outcome: balance::Outcome) {
@@ -175,6 +177,7 @@ impl Target {
 pub struct InFlight {
     upstream: Arc<Upstream>,
     index: usize,
+    place: Option<Place>,
 }
 
 impl InFlight {
@@ -183,7 +186,17 @@ impl InFlight {
         if let Some(target) = upstream.targets.get(index) {
             target.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Self { upstream, index }
+        let place = None;
+        Self {
+            upstream,
+            index,
+            place,
+        }
+    }
+
+    /// Keeps the exchange's place in the upstream's limits until the exchange ends.
+    pub fn keep(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// The target.

@@ -22,3 +22,4 @@ mod smuggling;
 mod streaming;
 mod target;
 mod unreachable;
+mod upstream_limits;
