@@ -119,8 +119,11 @@ impl Record {
         }
     }
 
-    fn broke(&self, error: &BodyError) {
+    fn broke(&mut self, error: &BodyError) {
         tracing::debug!("a response broke off: {error}");
+        if let Some(record) = &mut self.entry {
+            record.2.error = Failure::of_response_body(error).error_type();
+        }
         if self.ends_with_connection {
             self.signals.abort();
         }

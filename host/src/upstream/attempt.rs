@@ -118,7 +118,8 @@ impl Sending<'_> {
                     began,
                 )
                 .await;
-            self.report(index, picked, &attempted, upload.as_deref());
+            let is_first = left == retries.attempts;
+            self.report(index, picked, &attempted, upload.as_deref(), is_first);
             let again = if left > 0 {
                 self.again(&mut attempted, replay.as_ref())
             } else {
@@ -191,16 +192,17 @@ impl Sending<'_> {
         picked: Option<Instant>,
         attempted: &Attempted,
         upload: Option<&Upload>,
+        is_first: bool,
     ) {
         let failed = match attempted {
             Ok(response) => says_failure(response.status()),
             Err(failed) => match &failed.failure {
                 // Who waits for the client's next piece is not late.
-                Failure::Upstream(UpstreamFailure::ResponseTimeout { .. })
-                    if upload.is_some_and(|upload| !upload.is_finished()) =>
-                {
-                    return;
-                }
+                Failure::Upstream(
+                    UpstreamFailure::ResponseTimeout { .. } | UpstreamFailure::RouteTimeout { .. },
+                ) if upload.is_some_and(|upload| !upload.is_finished()) => return,
+                // The time may have been up for what happened before.
+                Failure::Upstream(UpstreamFailure::RouteTimeout { .. }) if !is_first => return,
                 Failure::Upstream(_) => true,
                 _ => return,
             },
@@ -252,7 +254,12 @@ impl Sending<'_> {
                 Ok(Ok(response)) => return self.received(response, target, connection, in_flight),
                 Err(Expired) => {
                     let target = target.endpoint.to_string();
-                    return Err(UpstreamFailure::ResponseTimeout { target, limit }.into());
+                    let timeout = if Instant::now() >= self.deadline {
+                        self.route_timeout(target)
+                    } else {
+                        UpstreamFailure::ResponseTimeout { target, limit }
+                    };
+                    return Err(timeout.into());
                 }
                 Ok(Err(error)) => error,
             };
@@ -293,11 +300,17 @@ impl Sending<'_> {
                 target: name(),
                 source,
             }),
+            Err(_) if end == self.deadline => Err(self.route_timeout(name())),
             Err(_) => Err(UpstreamFailure::ConnectTimeout {
                 target: name(),
                 limit,
             }),
         }
+    }
+
+    fn route_timeout(&self, target: String) -> UpstreamFailure {
+        let limit = self.deadline - self.began;
+        UpstreamFailure::RouteTimeout { target, limit }
     }
 
     fn received(

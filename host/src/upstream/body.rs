@@ -19,6 +19,11 @@ use std::time::Duration;
 /// Pieces of a discarded body that are read for the sake of its connection.
 const MOST_DISCARDED: usize = 4;
 
+/// Breaks a body off whose next piece did not come within this time.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came for {0:?}")]
+pub struct Silence(pub Duration);
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct UpstreamBody {
@@ -134,7 +139,7 @@ impl Body for UpstreamBody {
                 }
                 let limit = this.idle;
                 this.fail();
-                Poll::Ready(Some(Err(format!("nothing came for {limit:?}").into())))
+                Poll::Ready(Some(Err(Silence(limit).into())))
             }
         }
     }
