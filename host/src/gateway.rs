@@ -111,6 +111,12 @@ impl Way {
         // Match route.
         let (route, params) = match_route(snapshot, &host, &target, &parts.method)?;
         record.matched(route.0, &route.1.name);
+        if let Some(room) = &route.1.concurrency {
+            match Arc::clone(room).try_acquire_owned() {
+                Ok(place) => record.keep(place),
+                Err(_) => return Err(Failure::Limit("too many requests")),
+            }
+        }
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
         let mut headers = parts.headers;

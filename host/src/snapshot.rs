@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use crate::config::{self, Config, Problem, ServerLimits};
 use crate::exchange::edit::Budget;
@@ -52,6 +53,8 @@ pub struct Route {
     pub layers: Vec<usize>,
     /// Until the response's head.
     pub timeout: Duration,
+    /// Room for exchanges at the same time, over all workers; `None`: no limit.
+    pub concurrency: Option<Arc<Semaphore>>,
     /// Whether the client's Host goes upstream.
     pub preserve_host: bool,
     /// What is counted of it.
@@ -122,6 +125,7 @@ impl Snapshot {
                     .filter_map(|plugin_use| registry.layer_of(config, plugin_use))
                     .collect(),
                 timeout: route.timeout,
+                concurrency: route.concurrency.map(|most| Arc::new(Semaphore::new(most))),
                 preserve_host: route.preserve_host,
                 metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });

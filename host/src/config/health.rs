@@ -1,21 +1,20 @@
-//! `upstreams.NAME.health` and `upstreams.NAME.outliers`, which are checked and have no effect yet.
+//! `upstreams.NAME.outliers`, and `upstreams.NAME.health`, which is checked and has no effect yet.
 
+use std::time::Duration;
+
+use super::model::Outliers;
 use super::reader::{Node, Section};
 
 /// In a row, to change one's mind about a target.
 const COUNT: std::ops::RangeInclusive<u32> = 1..=1000;
 
-pub(super) fn read(upstream: &mut Section<'_>) {
+pub(super) fn read(upstream: &mut Section<'_>) -> Option<Outliers> {
     if let Some(node) = upstream.take("health")
         && health(&node).is_some()
     {
         node.warning("accepted, but active health checks are not part of this version: targets are not probed");
     }
-    if let Some(node) = upstream.take("outliers")
-        && outliers(&node).is_some()
-    {
-        node.warning("accepted, but outlier ejection is not part of this version: a target that fails keeps its share");
-    }
+    upstream.read("outliers", outliers)
 }
 
 fn health(node: &Node<'_>) -> Option<()> {
@@ -42,31 +41,61 @@ fn path(node: &Node<'_>) -> Option<()> {
     Some(())
 }
 
-fn outliers(node: &Node<'_>) -> Option<()> {
+fn outliers(node: &Node<'_>) -> Option<Outliers> {
     let mut section = node.section("a table such as { failures = 5 }")?;
-    section.read("failures", |node| node.whole(COUNT));
-    section.read("ejection", Node::duration);
-    section.read("max_ejected", Node::share);
+    let outliers = Outliers {
+        failures: section
+            .read("failures", |node| node.whole(COUNT))
+            .unwrap_or(5),
+        ejection: section
+            .read("ejection", Node::duration)
+            .unwrap_or(Duration::from_secs(30)),
+        max_ejected: section.read("max_ejected", Node::share).unwrap_or(0.5),
+    };
     section.finish();
-    Some(())
+    Some(outliers)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{refused, warned};
+    use super::super::testing::{accepted, refused, warned};
+    use super::*;
 
     const TARGETS: &str = "[upstreams.u]\ntargets = [{ url = \"http://a\" }]\n";
 
+    fn outliers(text: &str) -> Option<Outliers> {
+        let mut config = accepted(&format!("{TARGETS}{text}"));
+        config.upstreams.remove("u").unwrap().outliers
+    }
+
     #[test]
-    fn both_are_accepted_with_a_warning() {
+    fn outliers_are_taken_and_without_them_nobody_is_ejected() {
+        assert_eq!(outliers(""), None);
+        let defaults = Outliers {
+            failures: 5,
+            ejection: Duration::from_secs(30),
+            max_ejected: 0.5,
+        };
+        assert_eq!(outliers("outliers = {}"), Some(defaults));
+        assert_eq!(
+            outliers("outliers = { failures = 1, ejection = \"1ms\", max_ejected = 1 }"),
+            Some(Outliers {
+                failures: 1,
+                ejection: Duration::from_millis(1),
+                max_ejected: 1.0
+            })
+        );
+    }
+
+    #[test]
+    fn health_checks_are_accepted_with_a_warning() {
         let (_, warnings) = warned(&format!(
-            "{TARGETS}health = {{ path = \"/healthz\", interval = \"5s\", timeout = \"1s\", healthy = 2, unhealthy = 3 }}\noutliers = {{ failures = 5, ejection = \"30s\", max_ejected = 1 }}"
+            "{TARGETS}health = {{ path = \"/healthz\", interval = \"5s\", timeout = \"1s\", healthy = 2, unhealthy = 3 }}"
         ));
         assert_eq!(
             warnings,
             [
                 "3: upstreams.u.health: accepted, but active health checks are not part of this version: targets are not probed",
-                "4: upstreams.u.outliers: accepted, but outlier ejection is not part of this version: a target that fails keeps its share",
             ]
         );
     }
@@ -97,6 +126,14 @@ mod tests {
             (
                 "outliers = []",
                 "3: upstreams.u.outliers: found an empty array; expected a table such as { failures = 5 }",
+            ),
+            (
+                "outliers.failures = 0",
+                "3: upstreams.u.outliers.failures: found 0; expected a whole number from 1 to 1000",
+            ),
+            (
+                "outliers.ejection = \"0s\"",
+                "3: upstreams.u.outliers.ejection: found \"0s\"; expected a duration longer than zero",
             ),
             (
                 "outliers.max_ejected = -0.5",

@@ -12,6 +12,7 @@ mod health;
 mod hostname;
 mod hub;
 mod json;
+mod limits;
 mod listener;
 mod model;
 mod name;

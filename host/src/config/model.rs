@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 /// A whole configuration file.
@@ -239,7 +239,7 @@ pub struct Origin {
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// `balance`
     pub balance: Algorithm,
@@ -251,6 +251,10 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// `retries`
     pub retries: Retries,
+    /// `limits`
+    pub limits: UpstreamLimits,
+    /// `outliers`; `None`: no target is ejected.
+    pub outliers: Option<Outliers>,
 }
 
 /// `upstreams.NAME.balance`
@@ -357,10 +361,36 @@ pub struct Timeouts {
 }
 
 /// `upstreams.NAME.retries`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retries {
-    /// Further targets that may be tried when a connection could not be made. Default 0.
-    pub connect_attempts: usize,
+    /// Further targets that one request may be sent to. Default 0.
+    pub attempts: usize,
+    /// "connect-failure" in `on`. Default true.
+    pub on_connect_failure: bool,
+    /// The statuses in `on`. Default none.
+    pub on: Vec<StatusCode>,
+    /// `budget`: retries of what was sent, as a share of the requests, 0 to 1. Default 0.2.
+    pub budget: f64,
+}
+
+/// `upstreams.NAME.limits`, over all workers
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpstreamLimits {
+    /// Connections that carry an exchange; `None` (the default): no limit.
+    pub connections: Option<usize>,
+    /// Requests that wait for one. Default 1024.
+    pub pending: usize,
+}
+
+/// `upstreams.NAME.outliers`
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outliers {
+    /// Failures in a row that eject a target. Default 5.
+    pub failures: u32,
+    /// How long the first ejection lasts; each further one in a row by so much longer. Default 30 s.
+    pub ejection: Duration,
+    /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
+    pub max_ejected: f64,
 }
 
 /// `[[routes]]`
@@ -380,6 +410,8 @@ pub struct Route {
     pub plugins: Vec<PluginUse>,
     /// `timeout` of the whole exchange up to the end of the response's head; 60 s by default.
     pub timeout: Duration,
+    /// `concurrency`: exchanges at the same time, over all workers; `None` (the default): no limit.
+    pub concurrency: Option<usize>,
     /// `preserve_host`
     pub preserve_host: bool,
     /// Where it stands in the file.

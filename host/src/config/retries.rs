@@ -1,5 +1,7 @@
 //! `upstreams.NAME.retries`
 
+use http::StatusCode;
+
 use super::model::Retries;
 use super::reader::{Node, Section};
 
@@ -11,9 +13,15 @@ const CONNECT_FAILURE: &str = "connect-failure";
 pub(super) fn read(upstream: &mut Section<'_>) -> Retries {
     let retries = upstream.read("retries", retries);
     retries.unwrap_or(Retries {
-        connect_attempts: 0,
+        attempts: 0,
+        on_connect_failure: true,
+        on: Vec::new(),
+        budget: BUDGET,
     })
 }
+
+/// As Finagle's and Linkerd's budgets.
+const BUDGET: f64 = 0.2;
 
 fn retries(node: &Node<'_>) -> Option<Retries> {
     let mut section = node.section("a table such as { attempts = 2 }")?;
@@ -21,82 +29,81 @@ fn retries(node: &Node<'_>) -> Option<Retries> {
         "attempts",
         &format!("a whole number from 0 to {MOST_ATTEMPTS}"),
     );
-    let on_connect_failure = section.read("on", on).unwrap_or(true);
-    if let Some(budget) = section.take("budget")
-        && budget.share().is_some()
-    {
-        budget.warning("accepted, but retry budgets are not part of this version: only `attempts` bounds retries");
-    }
+    let (on_connect_failure, statuses) = section.read("on", on).unwrap_or((true, Vec::new()));
+    let budget = section.read("budget", Node::share).unwrap_or(BUDGET);
     section.finish();
-    let attempts = attempts?.whole(0..=MOST_ATTEMPTS)?;
     Some(Retries {
-        connect_attempts: if on_connect_failure { attempts } else { 0 },
+        attempts: attempts?.whole(0..=MOST_ATTEMPTS)?,
+        on_connect_failure,
+        on: statuses,
+        budget,
     })
 }
 
-/// Whether a connection that could not be made is among the reasons to try again.
-fn on(node: &Node<'_>) -> Option<bool> {
-    let items = node.items()?;
-    for item in &items {
-        match item.as_str() {
-            Some(CONNECT_FAILURE) => {}
-            Some(text) if is_error_status(text) => item.warning(format!(
-                "accepted, but retries of answered requests are not part of this version: an answer of {text} goes to the client"
+/// Whether a connection that could not be made is among the reasons to try again, and the answers that
+/// are.
+fn on(node: &Node<'_>) -> Option<(bool, Vec<StatusCode>)> {
+    let mut on_connect_failure = false;
+    let mut statuses = Vec::new();
+    for item in &node.items()? {
+        match (item.as_str(), item.as_str().and_then(error_status)) {
+            (Some(CONNECT_FAILURE), _) => on_connect_failure = true,
+            (_, Some(status)) => statuses.push(status),
+            _ => item.unexpected(format_args!(
+                "\"{CONNECT_FAILURE}\", or a status from \"400\" to \"599\""
             )),
-            _ => item.unexpected(format_args!("\"{CONNECT_FAILURE}\", or a status from \"400\" to \"599\"")),
         }
     }
-    Some(
-        items
-            .iter()
-            .any(|item| item.as_str() == Some(CONNECT_FAILURE)),
-    )
+    Some((on_connect_failure, statuses))
 }
 
-fn is_error_status(text: &str) -> bool {
-    text.len() == 3 && text.starts_with(['4', '5']) && text.bytes().all(|b| b.is_ascii_digit())
+fn error_status(text: &str) -> Option<StatusCode> {
+    let status = text.parse::<StatusCode>().ok()?;
+    (status.is_client_error() || status.is_server_error()).then_some(status)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{accepted, refused, warned};
+    use super::super::testing::{accepted, refused};
+    use super::*;
 
     const TARGETS: &str = "[upstreams.u]\ntargets = [{ url = \"http://a\" }]\n";
 
     #[test]
-    fn attempts_count_when_failed_connections_are_listed() {
-        for (retries, expected) in [
-            ("", 0),
-            ("retries = { attempts = 0 }", 0),
-            ("retries = { attempts = 2 }", 2),
-            ("retries = { attempts = 2, on = [\"connect-failure\"] }", 2),
-            ("retries = { attempts = 2, on = [] }", 0),
+    fn defaults_and_values() {
+        for (text, attempts, on_connect_failure, on, budget) in [
+            ("", 0, true, &[] as &[u16], 0.2),
+            ("retries = { attempts = 2 }", 2, true, &[], 0.2),
+            ("retries = { attempts = 0, budget = 0 }", 0, true, &[], 0.0),
+            (
+                "retries = { attempts = 2, on = [\"connect-failure\"], budget = 0.5 }",
+                2,
+                true,
+                &[],
+                0.5,
+            ),
+            ("retries = { attempts = 2, on = [] }", 2, false, &[], 0.2),
+            (
+                "retries = { attempts = 1, on = [\"502\", \"429\"], budget = 1 }",
+                1,
+                false,
+                &[502, 429],
+                1.0,
+            ),
         ] {
-            let config = accepted(&format!("{TARGETS}{retries}"));
-            assert_eq!(
-                config.upstreams.get("u").unwrap().retries.connect_attempts,
-                expected,
-                "{retries}"
-            );
+            let mut config = accepted(&format!("{TARGETS}{text}"));
+            let retries = config.upstreams.remove("u").unwrap().retries;
+            let expected = Retries {
+                attempts,
+                on_connect_failure,
+                on: on
+                    .iter()
+                    .map(|status| StatusCode::from_u16(*status).unwrap())
+                    .collect(),
+                budget,
+            };
+            assert_eq!(retries, expected, "{text}");
         }
-    }
-
-    #[test]
-    fn other_reasons_and_budgets_are_warnings() {
-        let (config, warnings) = warned(&format!(
-            "{TARGETS}[upstreams.u.retries]\nattempts = 2\non = [\"502\"]\nbudget = 0.2"
-        ));
-        assert_eq!(
-            config.upstreams.get("u").unwrap().retries.connect_attempts,
-            0
-        );
-        assert_eq!(
-            warnings,
-            [
-                "5: upstreams.u.retries.on[0]: accepted, but retries of answered requests are not part of this version: an answer of 502 goes to the client",
-                "6: upstreams.u.retries.budget: accepted, but retry budgets are not part of this version: only `attempts` bounds retries",
-            ]
-        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use http::Method;
 
 use super::Scope;
 use super::hostname::{self, is_host};
+use super::limits;
 use super::model::{Origin, Route};
 use super::plugin_use;
 use super::reader::{Node, Section, quoted};
@@ -71,6 +72,7 @@ fn read_one<'t>(item: &Node<'t>, scope: &Scope<'_>) -> Option<Entry<'t>> {
     let timeout = section
         .read("timeout", Node::duration)
         .unwrap_or(Duration::from_mins(1));
+    let concurrency = section.read("concurrency", |node| node.whole(limits::COUNT));
     let preserve_host = section
         .read("preserve_host", Node::boolean)
         .unwrap_or(false);
@@ -87,6 +89,7 @@ fn read_one<'t>(item: &Node<'t>, scope: &Scope<'_>) -> Option<Entry<'t>> {
         upstream: upstream.unwrap_or_default().to_owned(),
         plugins,
         timeout,
+        concurrency,
         preserve_host,
         origin: Origin {
             path: item.path.clone(),

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream};
 use super::reader::{Node, Section};
-use super::{health, name, retries, target};
+use super::{health, limits, name, retries, target};
 
 pub(super) fn read(root: &mut Section<'_>) -> BTreeMap<String, Upstream> {
     let mut upstreams = BTreeMap::new();
@@ -28,7 +28,8 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let targets = target::read_all(&mut section);
     let timeouts = timeouts(&mut section);
     let retries = retries::read(&mut section);
-    health::read(&mut section);
+    let limits = limits::read(&mut section);
+    let outliers = health::read(&mut section);
     connection(&mut section);
     section.finish();
 
@@ -57,6 +58,8 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         targets,
         timeouts,
         retries,
+        limits,
+        outliers,
     })
 }
 

@@ -11,6 +11,10 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
+use super::body::BodyError;
+use crate::plugin::failure::BrokeBody;
+use crate::upstream::body::Silence;
+
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// The name of the field that carries an exchange's identifier.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -113,7 +117,21 @@ pub enum UpstreamFailure {
     ResponseTimeout {
         /// Host and port.
         target: String,
-        /// `timeouts.response` or the route's `timeout`.
+        /// `timeouts.response`
+        limit: Duration,
+    },
+    /// 504: no response head before the time of the route was up, whatever it was waited for.
+    #[error("{target}: no response within the route's {limit:?}")]
+    RouteTimeout {
+        /// Host and port.
+        target: String,
+        /// The route's `timeout`.
+        limit: Duration,
+    },
+    /// 504: a body that stopped coming before any of it was passed on.
+    #[error("nothing more of the response came within {limit:?}")]
+    IdleTimeout {
+        /// `timeouts.idle`
         limit: Duration,
     },
     /// 502: the connection broke before a response.
@@ -164,6 +182,17 @@ struct Answer {
 }
 
 impl Failure {
+    /// What a response's body broke off for.
+    pub fn of_response_body(error: &BodyError) -> Self {
+        if let Some(plugin) = BrokeBody::cause(&**error) {
+            return plugin;
+        }
+        match error.downcast_ref::<Silence>() {
+            Some(Silence(limit)) => UpstreamFailure::IdleTimeout { limit: *limit }.into(),
+            None => Self::BrokenBody(error.to_string()),
+        }
+    }
+
     /// The status that a client sees.
     pub fn status(&self) -> StatusCode {
         self.answer().status
@@ -235,7 +264,13 @@ impl Failure {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(REQUEST_ID.clone(), request_id.clone());
-        if let Ok(value) = HeaderValue::from_str(&format!("sluicegate; error={}", answer.error)) {
+        // There is one error type for a response that is late; whose patience was at its end is a detail.
+        let details = match self {
+            Self::Upstream(UpstreamFailure::RouteTimeout { .. }) => "; details=\"route timeout\"",
+            _ => "",
+        };
+        let error = answer.error;
+        if let Ok(value) = HeaderValue::from_str(&format!("sluicegate; error={error}{details}")) {
             headers.insert(PROXY_STATUS.clone(), value);
         }
         self.add_own_fields(headers);
@@ -311,9 +346,14 @@ impl UpstreamFailure {
                 "connection_timeout",
                 "upstream timed out",
             ),
-            Self::ResponseTimeout { .. } => (
+            Self::ResponseTimeout { .. } | Self::RouteTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "http_response_timeout",
+                "upstream timed out",
+            ),
+            Self::IdleTimeout { .. } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "connection_read_timeout",
                 "upstream timed out",
             ),
             Self::Broken { .. } => (
@@ -336,45 +376,4 @@ impl UpstreamFailure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inside_texts_do_not_reach_the_client() {
-        let failures = [
-            Failure::Plugin("secret".into()),
-            Failure::Internal("secret".into()),
-            Failure::Upstream(UpstreamFailure::NoTarget {
-                upstream: "secret".into(),
-            }),
-            Failure::Upstream(UpstreamFailure::Connect {
-                target: "secret".into(),
-                source: std::io::ErrorKind::ConnectionRefused.into(),
-            }),
-        ];
-        for failure in failures {
-            for json in [false, true] {
-                let response = failure.respond(&HeaderValue::from_static("id"), json);
-                assert!(!format!("{response:?}").contains("secret"), "{response:?}");
-                assert!(response.headers().contains_key(&PROXY_STATUS));
-                assert_eq!(response.headers().get(&REQUEST_ID).unwrap(), "id");
-            }
-        }
-    }
-
-    #[test]
-    fn a_503_says_when_to_come_back_and_a_405_what_is_allowed() {
-        let id = HeaderValue::from_static("id");
-        let response = Failure::Limit("too many").respond(&id, false);
-        assert_eq!(response.status(), 503);
-        assert_eq!(response.headers().get(RETRY_AFTER).unwrap(), "1");
-        let failure = RouteFailure::MethodNotAllowed {
-            allow: "GET, HEAD".into(),
-        };
-        let response = Failure::from(failure).respond(&id, true);
-        assert_eq!(response.status(), 405);
-        assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, HEAD");
-        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
-        assert_eq!(body["request_id"], "id");
-    }
-}
+mod tests;

@@ -47,7 +47,7 @@ pub struct Entry {
     pub bytes: u64,
     /// From the request's head to the end of the response.
     pub duration: Duration,
-    /// The error type (RFC 9209) where the gateway answered itself, "" otherwise.
+    /// The error type (RFC 9209) where the gateway answered itself or a response broke off, "" otherwise.
     pub error: &'static str,
     /// Whether the response was broken off.
     pub aborted: bool,

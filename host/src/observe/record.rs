@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
 use super::metrics::Finished;
@@ -29,6 +30,8 @@ pub struct Record {
     ends_with_connection: bool,
     entry: Option<Box<(AccessLog, Instant, Entry)>>,
     counted: Option<Counted>,
+    /// In the route's `concurrency`.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What goes into the metrics of a route.
@@ -93,7 +96,13 @@ impl Record {
                 bytes: 0,
                 aborted: true,
             }),
+            place: None,
         }
+    }
+
+    /// Keeps the exchange's place among those of its route until the exchange ends.
+    pub fn keep(&mut self, place: OwnedSemaphorePermit) {
+        self.place = Some(place);
     }
 
     /// The route is known: its index in the snapshot, and its name.
@@ -155,8 +164,11 @@ impl Record {
         }
     }
 
-    fn broke(&self, error: &BodyError) {
+    fn broke(&mut self, error: &BodyError) {
         tracing::debug!("a response broke off: {error}");
+        if let Some(record) = &mut self.entry {
+            record.2.error = Failure::of_response_body(error).error_type();
+        }
         if self.ends_with_connection {
             self.signals.abort();
         }

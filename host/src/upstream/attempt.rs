@@ -1,31 +1,31 @@
 //! Picks a target, connects, sends, and waits for the response's head.
 
 use std::error::Error as _;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body::Body as _;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
 use super::connection::{ConnectError, Connection};
+use super::deadline::{Deadline, Expired};
+use super::health;
+use super::key;
+use super::limits::{Limits, Place};
 use super::pool::Pool;
 use super::target::{InFlight, Target, Upstream};
-use crate::balance::{Candidates, hash_key};
-use crate::config::HashOn;
+use crate::balance::{Candidates, Outcome};
+use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Upload;
 use crate::exchange::failure::{Failure, UpstreamFailure};
-use crate::exchange::{Exchange, RequestHead};
 use crate::plugin::failure::BrokeBody;
 use crate::server::interim::Interim;
-use crate::timer::Timer;
 
 /// What an attempt needs to know besides the exchange.
 #[derive(Debug)]
@@ -44,11 +44,37 @@ pub struct Sending<'a> {
     pub interim: Option<Arc<Interim>>,
 }
 
-/// A connection that carries the request.
-struct Ready {
-    connection: Box<Connection>,
-    in_flight: InFlight,
+/// An attempt that came to nothing.
+#[derive(Debug)]
+struct Failed {
+    failure: Failure,
+    /// The request's body, where none of the request was sent: it can go to another target.
+    unsent: Option<RequestBody>,
 }
+
+/// A request's body for one more attempt.
+struct Again {
+    body: RequestBody,
+    /// Whether a target may have begun to work on it.
+    was_sent: bool,
+}
+
+impl From<Failure> for Box<Failed> {
+    fn from(failure: Failure) -> Self {
+        Box::new(Failed {
+            failure,
+            unsent: None,
+        })
+    }
+}
+
+impl From<UpstreamFailure> for Box<Failed> {
+    fn from(failure: UpstreamFailure) -> Self {
+        Failure::from(failure).into()
+    }
+}
+
+type Attempted = Result<Response<UpstreamBody>, Box<Failed>>;
 
 impl Sending<'_> {
     /// Sends the request and returns what comes back.
@@ -60,95 +86,204 @@ impl Sending<'_> {
         exchange: &Exchange,
         mut body: RequestBody,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let mut ready = self.connect(exchange, Reuse::Allowed).await?;
+        let place = match &self.upstream.limits {
+            None => None,
+            Some(limits) => match limits.enter() {
+                Some(place) => Some(place),
+                None => Some(Box::pin(self.wait(limits)).await?),
+            },
+        };
+        let key = key::of(&self.upstream.hash_on, exchange);
+        let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
+        let mut next = candidates.next();
+        let retries = &self.upstream.retries;
+        retries.count_request();
+        let mut left = retries.attempts;
         let upload = upload_of(&body);
-        let mut fresh = false;
+        let replay = replay_of(exchange, &body);
+        let mut began = self.began;
+        let mut result = loop {
+            let Some(index) = next else {
+                let upstream = self.upstream.name.to_string();
+                break Err(UpstreamFailure::NoTarget { upstream }.into());
+            };
+            let picked = self.upstream.is_timed.then(Instant::now);
+            let mut attempted = self
+                .attempt(
+                    exchange,
+                    index,
+                    body,
+                    upload.as_deref(),
+                    replay.as_ref(),
+                    began,
+                )
+                .await;
+            let is_first = left == retries.attempts;
+            self.report(index, picked, &attempted, upload.as_deref(), is_first);
+            let again = if left > 0 {
+                self.again(&mut attempted, replay.as_ref())
+            } else {
+                None
+            };
+            let Some(again) = again else {
+                break attempted.map_err(|failed| failed.failure);
+            };
+            // Always to another target: one that asked for a pause (Retry-After) gets it.
+            next = candidates.next();
+            began = Instant::now();
+            if next.is_none()
+                || began >= self.deadline
+                || (again.was_sent && !retries.take(health::now()))
+            {
+                break attempted.map_err(|failed| failed.failure);
+            }
+            match attempted {
+                Ok(response) => response.into_body().discard(),
+                Err(failed) => tracing::debug!("another target is tried: {}", failed.failure),
+            }
+            left -= 1;
+            body = again.body;
+        };
+        if let (Ok(response), Some(place)) = (&mut result, place) {
+            response.body_mut().keep(place);
+        }
+        result
+    }
+
+    /// Waits for another exchange to end.
+    async fn wait(&self, limits: &Limits) -> Result<Place, Failure> {
+        // Waiting for a connection is a part of connecting.
+        let until = (Instant::now() + self.upstream.timeouts.connect).min(self.deadline);
+        let place = limits.wait(until).await;
+        place.ok_or(Failure::Limit("too many requests"))
+    }
+
+    /// What can be sent to another target after this attempt, if anything.
+    fn again(&self, attempted: &mut Attempted, replay: Option<&Bytes>) -> Option<Again> {
+        let retries = &self.upstream.retries;
+        let status = match attempted {
+            Ok(response) => response.status(),
+            Err(failed) => {
+                if let Some(body) = failed.unsent.take() {
+                    let was_sent = false;
+                    return retries
+                        .on_connect_failure
+                        .then_some(Again { body, was_sent });
+                }
+                if !matches!(failed.failure, Failure::Upstream(_)) {
+                    return None;
+                }
+                // What the gateway would answer itself.
+                failed.failure.status()
+            }
+        };
+        if !retries.are_for(status) {
+            return None;
+        }
+        let body = RequestBody::whole(replay?.clone());
+        let was_sent = true;
+        Some(Again { body, was_sent })
+    }
+
+    /// Tells the upstream how an attempt went. What the client or a plugin did is no outcome.
+    fn report(
+        &self,
+        index: usize,
+        picked: Option<Instant>,
+        attempted: &Attempted,
+        upload: Option<&Upload>,
+        is_first: bool,
+    ) {
+        let failed = match attempted {
+            Ok(response) => says_failure(response.status()),
+            Err(failed) => match &failed.failure {
+                // Who waits for the client's next piece is not late.
+                Failure::Upstream(
+                    UpstreamFailure::ResponseTimeout { .. } | UpstreamFailure::RouteTimeout { .. },
+                ) if upload.is_some_and(|upload| !upload.is_finished()) => return,
+                // The time may have been up for what happened before.
+                Failure::Upstream(UpstreamFailure::RouteTimeout { .. }) if !is_first => return,
+                Failure::Upstream(_) => true,
+                _ => return,
+            },
+        };
+        let latency = picked.map_or(Duration::ZERO, |picked| picked.elapsed());
+        self.upstream.report(index, Outcome { latency, failed });
+    }
+
+    /// Sends the request to this target, over a kept connection where there is one.
+    async fn attempt(
+        &self,
+        exchange: &Exchange,
+        index: usize,
+        mut body: RequestBody,
+        upload: Option<&Upload>,
+        replay: Option<&Bytes>,
+        began: Instant,
+    ) -> Attempted {
+        let in_flight = InFlight::new(Arc::clone(self.upstream), index);
+        let target = self.upstream.targets.get(index);
+        let target = target.ok_or_else(|| Failure::Internal("no such target".to_owned()))?;
+        let mut kept = self.pool.take(target.slot);
         loop {
-            let reused = ready.connection.served > 0;
-            let target = target_of(&ready.in_flight)?;
-            let can_repeat =
-                matches!(body, RequestBody::Empty) && exchange.request.method.is_idempotent();
+            let mut connection = match kept.take() {
+                Some(connection) => connection,
+                // Boxed, as all that is seldom awaited: it would make every request's future larger.
+                None => match Box::pin(self.open(target)).await {
+                    Ok(connection) => connection,
+                    Err(failure) => {
+                        let (failure, unsent) = (failure.into(), Some(body));
+                        return Err(Box::new(Failed { failure, unsent }));
+                    }
+                },
+            };
+            let reused = connection.served > 0;
             let request = self.request(exchange, target, body)?;
             let limit = self.upstream.timeouts.response;
             let deadline = Deadline {
-                upload: upload.as_deref(),
+                upload,
                 limit,
                 end: self.deadline,
-                began: self.began,
+                began,
             };
-            deadline.start(&mut ready.connection.timer);
-            let sent = ready
-                .connection
+            deadline.start(&mut connection.timer);
+            let sent = connection
                 .send(request, |timer, cx| deadline.poll(timer, cx))
                 .await;
-            let error = match sent {
-                Ok(Ok(response)) => return self.received(response, ready),
+            let mut error = match sent {
+                Ok(Ok(response)) => return self.received(response, target, connection, in_flight),
                 Err(Expired) => {
-                    let target = target_of(&ready.in_flight)?.endpoint.to_string();
-                    return Err(UpstreamFailure::ResponseTimeout { target, limit }.into());
+                    let target = target.endpoint.to_string();
+                    let timeout = if Instant::now() >= self.deadline {
+                        self.route_timeout(target)
+                    } else {
+                        UpstreamFailure::ResponseTimeout { target, limit }
+                    };
+                    return Err(timeout.into());
                 }
                 Ok(Err(error)) => error,
             };
-            if let Some(failure) = upload.as_ref().and_then(|upload| upload.failure()) {
+            if let Some(failure) = upload.and_then(Upload::failure) {
+                return Err(Failure::from(failure).into());
+            }
+            let unsent = error.take_message().map(Request::into_body);
+            let source = error.into_error();
+            if let Some(failure) = source.source().and_then(BrokeBody::cause) {
                 return Err(failure.into());
             }
             // The target may close a kept connection just when it is used again. That is nobody's
             // failure: where the request can be sent once more it is, on a fresh connection.
-            let mut error = error;
-            let unsent = error.take_message().map(Request::into_body);
-            let source = error.into_error();
-            if let Some(failure) = source.source().and_then(BrokeBody::cause) {
-                return Err(failure);
-            }
-            let again = match unsent {
-                Some(unsent) => Some(unsent),
-                None if can_repeat && !source.is_parse() => Some(RequestBody::Empty),
-                None => None,
+            body = match (unsent, replay) {
+                (Some(unsent), _) if reused => unsent,
+                (None, Some(replay)) if reused && !source.is_parse() => {
+                    RequestBody::whole(replay.clone())
+                }
+                (unsent, _) => {
+                    let failure = failure_of(target.endpoint.to_string(), source).into();
+                    return Err(Box::new(Failed { failure, unsent }));
+                }
             };
-            match again {
-                Some(again) if reused && !fresh => {
-                    fresh = true;
-                    body = again;
-                    ready = self.connect(exchange, Reuse::Refused).await?;
-                }
-                _ => {
-                    let target = target_of(&ready.in_flight)?.endpoint.to_string();
-                    return Err(failure_of(target, source).into());
-                }
-            }
         }
-    }
-
-    /// A connection to the first candidate that takes one.
-    async fn connect(&self, exchange: &Exchange, reuse: Reuse) -> Result<Ready, Failure> {
-        let key = key_of(&self.upstream.hash_on, exchange);
-        let candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
-        let mut failure = UpstreamFailure::NoTarget {
-            upstream: self.upstream.name.to_string(),
-        };
-        for index in candidates.take(self.upstream.connect_attempts + 1) {
-            let in_flight = InFlight::new(Arc::clone(self.upstream), index);
-            let target = target_of(&in_flight)?;
-            if reuse == Reuse::Allowed
-                && let Some(connection) = self.pool.take(target.slot)
-            {
-                return Ok(Ready {
-                    connection,
-                    in_flight,
-                });
-            }
-            // Boxed, as all that is seldom awaited: it would make every request's future larger.
-            match Box::pin(self.open(target)).await {
-                Ok(connection) => {
-                    return Ok(Ready {
-                        connection,
-                        in_flight,
-                    });
-                }
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure.into())
     }
 
     async fn open(&self, target: &Target) -> Result<Box<Connection>, UpstreamFailure> {
@@ -165,6 +300,7 @@ impl Sending<'_> {
                 target: name(),
                 source,
             }),
+            Err(_) if end == self.deadline => Err(self.route_timeout(name())),
             Err(_) => Err(UpstreamFailure::ConnectTimeout {
                 target: name(),
                 limit,
@@ -172,75 +308,27 @@ impl Sending<'_> {
         }
     }
 
-    /// The request as it goes to this target.
-    fn request(
-        &self,
-        exchange: &Exchange,
-        target: &Target,
-        mut body: RequestBody,
-    ) -> Result<Request<RequestBody>, Failure> {
-        let head = &exchange.request;
-        let path = head
-            .target
-            .join(&target.base_path)
-            .map_err(|error| Failure::Internal(format!("request target: {error}")))?;
-        let host = match &head.authority {
-            Some(authority) => authority,
-            None if self.preserve_host => &head.host,
-            None => &target.host,
-        };
-        let mut headers = head.headers.clone();
-        headers.insert(HOST, host.clone());
-        let gate = hold_for_continue(&mut headers, &mut body);
-        // hyper drops a body of unknown length from GET and HEAD unless it is told how to frame it.
-        if !body.is_end_stream()
-            && body.size_hint().exact().is_none()
-            && !headers.contains_key(CONTENT_LENGTH)
-        {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = Uri::from(path);
-        *request.headers_mut() = headers;
-        if let Some(interim) = &self.interim {
-            let interim = Arc::clone(interim);
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    // hyper's server sends its own 100 when the body is asked for.
-                    if let Some(gate) = &gate {
-                        gate.open();
-                    }
-                } else {
-                    interim.push(response.status(), response.headers());
-                }
-            });
-        }
-        Ok(request)
+    fn route_timeout(&self, target: String) -> UpstreamFailure {
+        let limit = self.deadline - self.began;
+        UpstreamFailure::RouteTimeout { target, limit }
     }
 
     fn received(
         &self,
         response: Response<Incoming>,
-        ready: Ready,
-    ) -> Result<Response<UpstreamBody>, Failure> {
+        target: &Target,
+        connection: Box<Connection>,
+        in_flight: InFlight,
+    ) -> Attempted {
         if response.status().is_informational() {
             // 101 without having been asked to switch.
-            let target = target_of(&ready.in_flight)?.endpoint.to_string();
-            return Err(UpstreamFailure::Unexpected {
-                target,
-                status: response.status(),
-            }
-            .into());
+            let (target, status) = (target.endpoint.to_string(), response.status());
+            return Err(UpstreamFailure::Unexpected { target, status }.into());
         }
         if !is_framed_clearly(response.headers()) {
-            let target = target_of(&ready.in_flight)?.endpoint.to_string();
+            let target = target.endpoint.to_string();
             return Err(UpstreamFailure::Framing { target }.into());
         }
-        let Ready {
-            connection,
-            in_flight,
-        } = ready;
         let idle = self.upstream.timeouts.idle;
         Ok(response.map(|incoming| {
             UpstreamBody::new(incoming, connection, Rc::clone(self.pool), idle, in_flight)
@@ -248,16 +336,24 @@ impl Sending<'_> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reuse {
-    Allowed,
-    Refused,
+/// The body of a request that may be sent twice (RFC 9110, section 9.2.2), if all of it is here.
+fn replay_of(exchange: &Exchange, body: &RequestBody) -> Option<Bytes> {
+    if !exchange.request.method.is_idempotent() {
+        return None;
+    }
+    match body {
+        RequestBody::Empty | RequestBody::Whole(None) => Some(Bytes::new()),
+        RequestBody::Whole(Some(bytes)) => Some(bytes.clone()),
+        RequestBody::Source(_) | RequestBody::Transformed(_) => None,
+    }
 }
 
-fn target_of(in_flight: &InFlight) -> Result<&Target, Failure> {
-    in_flight
-        .target()
-        .ok_or_else(|| Failure::Internal("no such target".to_owned()))
+/// Whether a target says itself that it could not do its work.
+fn says_failure(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 fn upload_of(body: &RequestBody) -> Option<Rc<Upload>> {
@@ -286,101 +382,10 @@ fn is_framed_clearly(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Where the client waits to be asked for its body, the body waits for the upstream to ask.
-fn hold_for_continue(
-    headers: &mut HeaderMap,
-    body: &mut RequestBody,
-) -> Option<Arc<crate::exchange::client_body::Gate>> {
-    if !headers.contains_key(EXPECT) {
-        return None;
-    }
-    if let RequestBody::Source(body) = body {
-        return Some(body.hold());
-    }
-    // The body is here already, or a plugin is reading it: nobody has to ask for it.
-    headers.remove(EXPECT);
-    None
-}
-
-/// The response's head must come within `limit` of the request's last byte, and before `end`.
-struct Deadline<'a> {
-    upload: Option<&'a Upload>,
-    limit: Duration,
-    end: Instant,
-    /// A request without a body has been sent about then: another look at the clock would tell
-    /// no more.
-    began: Instant,
-}
-
-struct Expired;
-
-impl Deadline<'_> {
-    fn current(&self) -> Instant {
-        let since = self.upload.map_or(self.began, Upload::last_progress);
-        (since + self.limit).min(self.end)
-    }
-
-    fn start(&self, timer: &mut Timer) {
-        timer.start_at(self.current());
-    }
-
-    fn poll(&self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<Expired> {
-        while timer.poll(cx).is_ready() {
-            match self.upload {
-                // Something was sent meanwhile.
-                Some(_) if self.current() > Instant::now() => timer.start_at(self.current()),
-                _ => return Poll::Ready(Expired),
-            }
-        }
-        Poll::Pending
-    }
-}
-
 fn failure_of(target: String, source: hyper::Error) -> UpstreamFailure {
     if source.is_parse() || source.is_parse_too_large() {
         UpstreamFailure::Malformed { target, source }
     } else {
         UpstreamFailure::Broken { target, source }
     }
-}
-
-/// What a hashing balancer picks by. A request that lacks it is picked for by its client's address.
-fn key_of(hash_on: &HashOn, exchange: &Exchange) -> u64 {
-    let request = &exchange.request;
-    let found = match hash_on {
-        HashOn::ClientIp | HashOn::Plugin => None,
-        HashOn::Header(name) => request
-            .headers
-            .get(name)
-            .map(|value| hash_key(value.as_bytes())),
-        HashOn::Cookie(name) => cookie(request, name).map(hash_key),
-        HashOn::Query(name) => query(request, name).map(|value| hash_key(value.as_bytes())),
-        HashOn::Path => Some(hash_key(request.target.path().as_bytes())),
-    };
-    match (&request.balance_key, found) {
-        (Some(key), _) => hash_key(key),
-        (None, Some(key)) => key,
-        (None, None) => match exchange.client.address {
-            IpAddr::V4(address) => hash_key(&address.octets()),
-            IpAddr::V6(address) => hash_key(&address.octets()),
-        },
-    }
-}
-
-fn cookie<'a>(request: &'a RequestHead, name: &str) -> Option<&'a [u8]> {
-    request
-        .headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-        .map(<[u8]>::trim_ascii)
-        .find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-}
-
-fn query<'a>(request: &'a RequestHead, name: &str) -> Option<&'a str> {
-    request
-        .target
-        .query()?
-        .split('&')
-        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }

@@ -3,17 +3,26 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Connection;
+use super::limits::Place;
 use super::pool::Pool;
 use super::target::InFlight;
 use crate::exchange::body::BodyError;
 use std::time::Duration;
+
+/// Pieces of a discarded body that are read for the sake of its connection.
+const MOST_DISCARDED: usize = 4;
+
+/// Breaks a body off whose next piece did not come within this time.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came for {0:?}")]
+pub struct Silence(pub Duration);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -47,6 +56,25 @@ impl UpstreamBody {
             body.finish();
         }
         body
+    }
+
+    /// Lets go of a response that nobody will get. What has come already is read, so that the connection
+    /// of a short one can be used again; any other one's is closed.
+    pub fn discard(mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..MOST_DISCARDED {
+            match Pin::new(&mut self).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// Keeps the exchange's place in the upstream's limits until the body has ended.
+    pub fn keep(&mut self, place: Place) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.keep(place);
+        }
     }
 
     fn finish(&mut self) {
@@ -111,7 +139,7 @@ impl Body for UpstreamBody {
                 }
                 let limit = this.idle;
                 this.fail();
-                Poll::Ready(Some(Err(format!("nothing came for {limit:?}").into())))
+                Poll::Ready(Some(Err(Silence(limit).into())))
             }
         }
     }

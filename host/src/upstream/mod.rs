@@ -1,13 +1,24 @@
 //! The way to the upstreams: targets, kept connections, and one attempt to send a request.
 //!
 //! - [`target`]: an upstream and its targets, with what is counted about them
+//! - [`limits`]: how many exchanges at the same time
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
+//! - [`health`]: which targets are left out because they failed again and again
+//! - [`retries`]: what is sent again, and how often
+//! - [`key`]: what a hashing balancer picks by
 //! - [`attempt`]: pick a target, connect, send, wait for the head
+//! - [`deadline`]: until when the head must have come
 //! - [`body`]: a response's body, which gives its connection back when it ends
 
 pub mod attempt;
 pub mod body;
 pub mod connection;
+pub mod deadline;
+pub mod health;
+pub mod key;
+pub mod limits;
 pub mod pool;
+mod request;
+pub mod retries;
 pub mod target;

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderValue;
 
+use super::health::{self, Health, Standing};
+use super::limits::{Limits, Place};
+use super::retries::Retries;
 use crate::balance::{self, Balancer};
 use crate::config;
 
@@ -22,8 +25,14 @@ pub struct Upstream {
     pub hash_on: config::HashOn,
     /// Time limits.
     pub timeouts: config::Timeouts,
-    /// Further targets that may be tried when no connection could be made.
-    pub connect_attempts: usize,
+    /// How many exchanges may go on at the same time; `None`: no limit.
+    pub limits: Option<Limits>,
+    /// When a request is sent to another target, too.
+    pub retries: Retries,
+    /// Whether the balancer wants to know how long attempts take: that needs looks at the clock.
+    pub is_timed: bool,
+    /// Which targets are ejected; `None`: none ever is.
+    health: Option<Health>,
 }
 
 /// One address that requests can be sent to.
@@ -81,18 +90,60 @@ impl Upstream {
         balancer.prepare();
         Self {
             name: name.into(),
+            health: config
+                .outliers
+                .map(|outliers| Health::new(&outliers, targets.len())),
+            is_timed: config.balance == config::Algorithm::PeakEwma,
             targets,
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
-            connect_attempts: config.retries.connect_attempts,
+            limits: Limits::new(&config.limits),
+            retries: Retries::new(&config.retries),
         }
+    }
+
+    /// What an attempt met: the balancer is told, and a target that fails again and again is ejected.
+    /// `latency` is worth something only where the upstream [is timed](Self::is_timed).
+    pub fn report(&self, index: usize, outcome: balance::Outcome) {
+        if outcome.failed || self.is_timed {
+            self.balancer.finished(index, outcome);
+        }
+        let Some(health) = &self.health else { return };
+        if !outcome.failed {
+            health.succeeded(index);
+        } else if let Some(time) = health.failed(index, health::now) {
+            tracing::warn!(
+                upstream = &*self.name,
+                target_address = self.name_of(index),
+                "a target is ejected for {time:?}: it failed again and again"
+            );
+        }
+    }
+
+    fn name_of(&self, index: usize) -> String {
+        let target = self.targets.get(index);
+        target.map_or_else(String::new, |target| target.endpoint.to_string())
     }
 }
 
 impl balance::Pool for Upstream {
     fn usable(&self, index: usize) -> bool {
-        index < self.targets.len()
+        let Some(health) = &self.health else {
+            return index < self.targets.len();
+        };
+        match health.standing(index, health::now) {
+            Standing::Usable => true,
+            Standing::Ejected => false,
+            Standing::Returned => {
+                tracing::info!(
+                    upstream = &*self.name,
+                    target_address = self.name_of(index),
+                    "an ejected target is back"
+                );
+                true
+            }
+        }
     }
 
     fn in_flight(&self, index: usize) -> u32 {
@@ -126,6 +177,7 @@ impl Target {
 pub struct InFlight {
     upstream: Arc<Upstream>,
     index: usize,
+    place: Option<Place>,
 }
 
 impl InFlight {
@@ -134,7 +186,17 @@ impl InFlight {
         if let Some(target) = upstream.targets.get(index) {
             target.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Self { upstream, index }
+        let place = None;
+        Self {
+            upstream,
+            index,
+            place,
+        }
+    }
+
+    /// Keeps the exchange's place in the upstream's limits until the exchange ends.
+    pub fn keep(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// The target.

@@ -57,23 +57,33 @@ fn what_broke_off_or_failed_is_recorded_as_that() {
     let upstream = RawUpstream::start({
         let arrived = arrived.clone();
         move |wire| {
-            if wire.read_head().target() == "/gone" {
+            let target = wire.read_head().target().to_owned();
+            if target == "/gone" {
                 arrived.give();
                 let _ = wire.wait_for_close();
-            } else {
-                wire.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+                return;
+            }
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+            if target == "/silent" {
+                let _ = wire.wait_for_close();
             }
         }
     });
     let gateway = Gateway::in_front_of_url(upstream.url())
         .upstream("down", [refusing.url()])
         .route("/down", "down")
+        .upstream_with("idle", [upstream.url()], "timeouts = { idle = \"100ms\" }")
+        .route("/silent", "idle")
         .toml(&logging_to(&path))
         .start();
     let _ = gateway.raw("GET /half HTTP/1.1\r\nhost: a\r\n\r\n");
     let half = lines(&path, 1).remove(0);
     assert!(half.contains("\"aborted\":true"), "{half}");
     assert!(half.contains("\"status\":200"), "{half}");
+    assert!(
+        half.contains("\"error\":\"http_response_incomplete\""),
+        "{half}"
+    );
     gateway.get("/down").send();
     let down = lines(&path, 2).remove(1);
     assert!(down.contains("\"aborted\":false"), "{down}");
@@ -85,4 +95,11 @@ fn what_broke_off_or_failed_is_recorded_as_that() {
     let gone = lines(&path, 3).remove(2);
     assert!(gone.contains("\"status\":499"), "{gone}");
     assert!(gone.contains("\"aborted\":true"), "{gone}");
+    let _ = gateway.raw("GET /silent HTTP/1.1\r\nhost: a\r\n\r\n");
+    let silent = lines(&path, 4).remove(3);
+    assert!(silent.contains("\"aborted\":true"), "{silent}");
+    assert!(
+        silent.contains("\"error\":\"connection_read_timeout\""),
+        "{silent}"
+    );
 }

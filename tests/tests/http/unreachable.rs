@@ -59,11 +59,14 @@ fn a_silent_upstream_is_a_504() {
         .route("/upstream", "a")
         .route_with("/route", "b", "timeout = \"200ms\"")
         .start();
-    for path in ["/upstream", "/route"] {
+    for (path, error) in [
+        ("/upstream", "http_response_timeout"),
+        ("/route", "http_response_timeout; details=\"route timeout\""),
+    ] {
         let response = gateway.get(path).send();
-        own_answer(&response, 504, "http_response_timeout");
+        own_answer(&response, 504, error);
         let response = gateway.post(path).body("body").send();
-        own_answer(&response, 504, "http_response_timeout");
+        own_answer(&response, 504, error);
     }
 }
 
@@ -106,8 +109,15 @@ fn a_target_that_takes_no_connection_in_time_is_a_504() {
             "timeouts = { connect = \"200ms\" }",
         )
         .route("/{*rest}", "a")
+        .route_with("/route", "a", "timeout = \"100ms\"")
         .start();
     own_answer(&gateway.get("/").send(), 504, "connection_timeout");
+    let response = gateway.get("/route").send();
+    own_answer(
+        &response,
+        504,
+        "http_response_timeout; details=\"route timeout\"",
+    );
 }
 
 #[test]

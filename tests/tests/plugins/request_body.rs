@@ -327,3 +327,25 @@ fn a_plugin_that_said_for_which_bodies_it_is_is_not_asked_about_them() {
         ]
     );
 }
+
+#[test]
+fn a_collected_body_is_sent_again_to_another_target() {
+    let bad = Upstream::start(|_| Answer::status(503));
+    let good = Upstream::start(|request| Answer::ok(request.text()));
+    let gateway = Gateway::new()
+        .toml(&probe("p", &wish("collect", "suffix")))
+        .upstream_with(
+            "a",
+            [bad.url(), good.url()],
+            "retries = { attempts = 1, on = [\"503\"] }",
+        )
+        .route_with("/{*rest}", "a", r#"plugins = ["p"]"#)
+        .start();
+    for _ in 0..2 {
+        let response = gateway.request("PUT", "/").body("four").send();
+        assert_eq!((response.status(), response.text()), (200, "FOUR+text"));
+    }
+    assert_eq!(bad.only().text(), "FOUR+text");
+    // Not idempotent.
+    assert_eq!(gateway.post("/").body("four").send().status(), 503);
+}

@@ -31,8 +31,8 @@ fn defaults() {
         (None, 0, 0)
     );
     assert_eq!(
-        (route.timeout, route.preserve_host),
-        (Duration::from_mins(1), false)
+        (route.timeout, route.concurrency, route.preserve_host),
+        (Duration::from_mins(1), None, false)
     );
     assert_eq!(
         route.origin,
@@ -57,6 +57,7 @@ fn everything_that_is_given_is_taken() {
         upstream = "users"
         plugins = ["headers"]
         timeout = "1s"
+        concurrency = 7
         preserve_host = true
         "#,
     ));
@@ -72,8 +73,8 @@ fn everything_that_is_given_is_taken() {
         "routes[0].plugins[0]"
     );
     assert_eq!(
-        (route.timeout, route.preserve_host),
-        (Duration::from_secs(1), true)
+        (route.timeout, route.concurrency, route.preserve_host),
+        (Duration::from_secs(1), Some(7), true)
     );
 }
 
@@ -110,6 +111,10 @@ fn what_is_refused() {
         (
             "path = \"/\"\nupstream = \"users\"\nname = \"\"",
             "6: routes[0].name: found \"\"; expected a name that is not empty and has no control characters".to_owned(),
+        ),
+        (
+            "path = \"/\"\nupstream = \"users\"\nconcurrency = 0",
+            "6: routes[0].concurrency: found 0; expected a whole number from 1 to 10000000".to_owned(),
         ),
         (
             "path = \"/\"\nupstream = \"users\"\ntimeout = \"0s\"",
