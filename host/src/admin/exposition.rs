@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Subject;
 use crate::observe::metrics::{self, BOUNDS};
+use crate::upstream::target::Upstream;
 
 /// A text in the making.
 #[derive(Default)]
@@ -113,15 +114,38 @@ fn requests(text: &mut Text, subject: &Subject) {
 
 fn upstreams(text: &mut Text, subject: &Subject) {
     let snapshot = subject.running.snapshot();
-    let name = "sluicegate_upstream_in_flight";
-    text.family(name, "gauge", "Exchanges that are going on with a target.");
-    for upstream in &snapshot.upstreams {
-        for target in &upstream.targets {
-            let endpoint = target.endpoint.to_string();
-            let labels = [("upstream", &*upstream.name), ("target", &endpoint)];
-            text.sample(name, &labels, target.in_flight());
-        }
-    }
+    let mut family =
+        |name: &str, kind: &str, help: &str, value: &dyn Fn(&Upstream, usize) -> u64| {
+            text.family(name, kind, help);
+            for upstream in &snapshot.upstreams {
+                for (index, target) in upstream.targets.iter().enumerate() {
+                    let endpoint = target.endpoint.to_string();
+                    let labels = [("upstream", &*upstream.name), ("target", &endpoint)];
+                    text.sample(name, &labels, value(upstream, index));
+                }
+            }
+        };
+    family(
+        "sluicegate_upstream_in_flight",
+        "gauge",
+        "Exchanges that are going on with a target.",
+        &|upstream, index| {
+            let target = upstream.targets.get(index);
+            target.map_or(0, |target| u64::from(target.in_flight()))
+        },
+    );
+    family(
+        "sluicegate_upstream_available",
+        "gauge",
+        "Whether a target is neither down nor ejected.",
+        &|upstream, index| u64::from(!upstream.is_down(index) && !upstream.is_ejected(index)),
+    );
+    family(
+        "sluicegate_upstream_ejections_total",
+        "counter",
+        "Times that a target was ejected.",
+        &Upstream::ejections,
+    );
 }
 
 fn plugins(text: &mut Text, subject: &Subject) {

@@ -7,10 +7,13 @@ use crate::server::reload::Running;
 pub(super) fn list(running: &Running) -> Value {
     let snapshot = running.snapshot();
     let upstreams = snapshot.upstreams.iter().map(|upstream| {
-        let targets = upstream.targets.iter().map(|target| {
+        let targets = upstream.targets.iter().enumerate().map(|(index, target)| {
             json!({
                 "target": target.endpoint.to_string(),
                 "in_flight": target.in_flight(),
+                "down": upstream.is_down(index),
+                "ejected": upstream.is_ejected(index),
+                "ejections": upstream.ejections(index),
             })
         });
         let targets: Vec<Value> = targets.collect();

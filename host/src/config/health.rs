@@ -1,44 +1,84 @@
-//! `upstreams.NAME.outliers`, and `upstreams.NAME.health`, which is checked and has no effect yet.
+//! `upstreams.NAME.health` and `upstreams.NAME.outliers`.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::model::Outliers;
+use http::uri::PathAndQuery;
+
+use super::model::{HealthCheck, Outliers, Probe};
 use super::reader::{Node, Section};
 
 /// In a row, to change one's mind about a target.
-const COUNT: std::ops::RangeInclusive<u32> = 1..=1000;
+const COUNT: RangeInclusive<u32> = 1..=1000;
 
-pub(super) fn read(upstream: &mut Section<'_>) -> Option<Outliers> {
-    if let Some(node) = upstream.take("health")
-        && health(&node).is_some()
-    {
-        node.warning("accepted, but active health checks are not part of this version: targets are not probed");
-    }
+pub(super) fn read_health(upstream: &mut Section<'_>) -> Option<HealthCheck> {
+    upstream.read("health", health)
+}
+
+pub(super) fn read_outliers(upstream: &mut Section<'_>) -> Option<Outliers> {
     upstream.read("outliers", outliers)
 }
 
-fn health(node: &Node<'_>) -> Option<()> {
-    let mut section = node.section(r#"a table such as { path = "/healthz" }"#)?;
-    section
-        .require("path", r#"a path such as "/healthz""#)
-        .and_then(|node| path(&node));
-    section.read("interval", Node::duration);
-    section.read("timeout", Node::duration);
-    section.read("healthy", |node| node.whole(COUNT));
-    section.read("unhealthy", |node| node.whole(COUNT));
+fn health(node: &Node<'_>) -> Option<HealthCheck> {
+    let mut section =
+        node.section(r#"a table such as { path = "/healthz" } or { connect = true }"#)?;
+    let path_node = section.take("path");
+    let path = path_node.as_ref().map(path);
+    let connect = section.take("connect");
+    let status = section.read("status", status);
+    let health = HealthCheck {
+        probe: match &path {
+            Some(path) => Probe::Http {
+                path: path.clone().unwrap_or(PathAndQuery::from_static("/")),
+                status: status.unwrap_or(200..=399),
+            },
+            None => Probe::Connect,
+        },
+        interval: section
+            .read("interval", Node::duration)
+            .unwrap_or(Duration::from_secs(5)),
+        timeout: section
+            .read("timeout", Node::duration)
+            .unwrap_or(Duration::from_secs(1)),
+        healthy: section
+            .read("healthy", |node| node.whole(COUNT))
+            .unwrap_or(2),
+        unhealthy: section
+            .read("unhealthy", |node| node.whole(COUNT))
+            .unwrap_or(3),
+        slow_start: section
+            .read("slow_start", Node::duration_or_zero)
+            .unwrap_or(Duration::from_secs(10)),
+    };
     section.finish();
-    Some(())
+    let connects = connect.as_ref().and_then(Node::boolean);
+    match (&path, &connect) {
+        (None, _) if connects != Some(true) => {
+            node.problem(r#"what a check does is missing; give a `path` such as "/healthz", or connect = true to see only whether the target takes connections"#);
+        }
+        (Some(_), Some(connect)) if connects == Some(true) => {
+            connect.problem("a request connects as well; leave out either `path` or `connect`");
+        }
+        _ => {}
+    }
+    Some(health)
 }
 
-fn path(node: &Node<'_>) -> Option<()> {
-    let fine = node
+fn path(node: &Node<'_>) -> Option<PathAndQuery> {
+    let path = node
         .string()?
-        .parse::<http::uri::PathAndQuery>()
-        .is_ok_and(|path| path.as_str().starts_with('/'));
-    if !fine {
+        .parse::<PathAndQuery>()
+        .ok()
+        .filter(|path| path.as_str().starts_with('/'));
+    if path.is_none() {
         node.unexpected(r#"a path such as "/healthz""#);
     }
-    Some(())
+    path
+}
+
+fn status(node: &Node<'_>) -> Option<RangeInclusive<u16>> {
+    let status: u16 = node.whole(200..=599)?;
+    Some(status..=status)
 }
 
 fn outliers(node: &Node<'_>) -> Option<Outliers> {
@@ -58,7 +98,7 @@ fn outliers(node: &Node<'_>) -> Option<Outliers> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{accepted, refused, warned};
+    use super::super::testing::{accepted, refused};
     use super::*;
 
     const TARGETS: &str = "[upstreams.u]\ntargets = [{ url = \"http://a\" }]\n";
@@ -87,17 +127,44 @@ mod tests {
         );
     }
 
+    fn health_of(text: &str) -> Option<HealthCheck> {
+        let mut config = accepted(&format!("{TARGETS}{text}"));
+        config.upstreams.remove("u").unwrap().health
+    }
+
     #[test]
-    fn health_checks_are_accepted_with_a_warning() {
-        let (_, warnings) = warned(&format!(
-            "{TARGETS}health = {{ path = \"/healthz\", interval = \"5s\", timeout = \"1s\", healthy = 2, unhealthy = 3 }}"
-        ));
+    fn health_checks_are_taken_and_without_them_nobody_is_checked() {
+        assert_eq!(health_of(""), None);
+        let defaults = HealthCheck {
+            probe: Probe::Http {
+                path: PathAndQuery::from_static("/healthz?deep"),
+                status: 200..=399,
+            },
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            healthy: 2,
+            unhealthy: 3,
+            slow_start: Duration::from_secs(10),
+        };
         assert_eq!(
-            warnings,
-            [
-                "3: upstreams.u.health: accepted, but active health checks are not part of this version: targets are not probed",
-            ]
+            health_of("health.path = \"/healthz?deep\""),
+            Some(defaults.clone())
         );
+        assert_eq!(
+            health_of(
+                "health = { connect = true, interval = \"1s\", healthy = 1, unhealthy = 1, slow_start = \"0s\" }"
+            ),
+            Some(HealthCheck {
+                probe: Probe::Connect,
+                interval: Duration::from_secs(1),
+                healthy: 1,
+                unhealthy: 1,
+                slow_start: Duration::ZERO,
+                ..defaults
+            })
+        );
+        let exact = health_of("health = { path = \"/\", status = 204 }").unwrap();
+        assert!(matches!(exact.probe, Probe::Http { status, .. } if status == (204..=204)));
     }
 
     #[test]
@@ -105,7 +172,7 @@ mod tests {
         for (text, expected) in [
             (
                 "health = {}",
-                "3: upstreams.u.health.path: missing; expected a path such as \"/healthz\"",
+                "3: upstreams.u.health: what a check does is missing; give a `path` such as \"/healthz\", or connect = true to see only whether the target takes connections",
             ),
             (
                 "health.path = \"healthz\"",

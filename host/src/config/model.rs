@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
@@ -255,6 +257,8 @@ pub struct Upstream {
     pub limits: UpstreamLimits,
     /// `outliers`; `None`: no target is ejected.
     pub outliers: Option<Outliers>,
+    /// `health`; absent: targets are not checked.
+    pub health: Option<HealthCheck>,
 }
 
 /// `upstreams.NAME.balance`
@@ -391,6 +395,37 @@ pub struct Outliers {
     pub ejection: Duration,
     /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
     pub max_ejected: f64,
+}
+
+/// `upstreams.NAME.health`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What a check does.
+    pub probe: Probe,
+    /// Between two checks of a target, a tenth more or less. Default 5 s.
+    pub interval: Duration,
+    /// How long a check may take. Default 1 s.
+    pub timeout: Duration,
+    /// Passed checks in a row that bring a target up. Default 2.
+    pub healthy: u32,
+    /// Failed checks in a row that take it down. Default 3.
+    pub unhealthy: u32,
+    /// How long a target that has come up takes to get its whole share. Default 10 s.
+    pub slow_start: Duration,
+}
+
+/// What a health check does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Connects, and nothing else.
+    Connect,
+    /// Sends a GET request.
+    Http {
+        /// Its path and query.
+        path: PathAndQuery,
+        /// Statuses that pass. Default 200 to 399.
+        status: RangeInclusive<u16>,
+    },
 }
 
 /// `[[routes]]`

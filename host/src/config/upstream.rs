@@ -29,7 +29,8 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let timeouts = timeouts(&mut section);
     let retries = retries::read(&mut section);
     let limits = limits::read(&mut section);
-    let outliers = health::read(&mut section);
+    let outliers = health::read_outliers(&mut section);
+    let health = health::read_health(&mut section);
     connection(&mut section);
     section.finish();
 
@@ -60,6 +61,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         retries,
         limits,
         outliers,
+        health,
     })
 }
 

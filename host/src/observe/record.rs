@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
-use super::metrics::Finished;
+use super::metrics::{Finished, Metrics};
 use crate::exchange::Failure;
 use crate::exchange::body::{BodyError, ResponseBody};
 use crate::server::connection::Context;
@@ -120,13 +120,14 @@ impl Record {
         if let Some(record) = &mut self.entry {
             record.2.error = failure.error_type();
         }
-        if let Some(metrics) = self
-            .counted
-            .as_ref()
-            .and_then(|counted| counted.generation.snapshot.metrics.as_ref())
-        {
+        if let Some(metrics) = self.metrics() {
             metrics.failed(failure.error_type());
         }
+    }
+
+    fn metrics(&self) -> Option<&Metrics> {
+        let counted = self.counted.as_ref()?;
+        counted.generation.snapshot.metrics.as_deref()
     }
 
     /// Follows the response's body.
@@ -166,8 +167,12 @@ impl Record {
 
     fn broke(&mut self, error: &BodyError) {
         tracing::debug!("a response broke off: {error}");
+        let error_type = Failure::of_response_body(error).error_type();
         if let Some(record) = &mut self.entry {
-            record.2.error = Failure::of_response_body(error).error_type();
+            record.2.error = error_type;
+        }
+        if let Some(metrics) = self.metrics() {
+            metrics.failed(error_type);
         }
         if self.ends_with_connection {
             self.signals.abort();

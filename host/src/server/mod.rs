@@ -31,6 +31,7 @@ use crate::config::{AccessLogPath, Config, Problem};
 use crate::observe::access_log::AccessLog;
 use crate::plugin::registry::Progress;
 use crate::snapshot::Snapshot;
+use crate::upstream::prober::Prober;
 use reload::Running;
 
 /// A running gateway.
@@ -39,6 +40,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     running: Arc<Running>,
     admin: Option<Admin>,
+    prober: Option<Prober>,
     drain_delay: Duration,
     draining: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
@@ -140,6 +142,7 @@ impl Server {
             addresses: sockets.addresses,
             running: Arc::new(running),
             admin: None,
+            prober: None,
             drain_delay: config.server.drain_delay,
             draining,
             workers: Vec::new(),
@@ -161,6 +164,9 @@ impl Server {
         for _ in 0..workers {
             let _ = is_served.recv_timeout(Duration::from_mins(1));
         }
+        // Always: the next configuration may have something to check.
+        let prober = Prober::start(server.running.subscribe()).map_err(StartError::Worker)?;
+        server.prober = Some(prober);
         if let (Some(listener), Some(admin)) = (admin_socket, &config.admin) {
             let subject = Subject {
                 running: Arc::clone(&server.running),
@@ -201,6 +207,7 @@ impl Server {
         self.running.stopping();
         std::thread::sleep(self.drain_delay);
         self.draining.send_replace(true);
+        self.prober = None;
         for thread in self.workers.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a worker has panicked");

@@ -18,7 +18,7 @@ use super::health;
 use super::key;
 use super::limits::{Limits, Place};
 use super::pool::Pool;
-use super::target::{InFlight, Target, Upstream};
+use super::target::{InFlight, LastResort, Target, Upstream};
 use crate::balance::{Candidates, Outcome};
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
@@ -96,6 +96,11 @@ impl Sending<'_> {
         let key = key::of(&self.upstream.hash_on, exchange);
         let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
         let mut next = candidates.next();
+        let last_resort = LastResort(self.upstream);
+        if next.is_none() {
+            candidates = Candidates::new(&*self.upstream.balancer, &last_resort, key);
+            next = candidates.next();
+        }
         let retries = &self.upstream.retries;
         retries.count_request();
         let mut left = retries.attempts;

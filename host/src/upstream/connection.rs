@@ -37,11 +37,13 @@ pub struct Connection {
 }
 
 /// Why there is no connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name could not be resolved.
+    #[error("name not resolved: {0}")]
     Dns(io::Error),
     /// No address of the target took the connection.
+    #[error("no connection: {0}")]
     Connect(io::Error),
 }
 

@@ -51,6 +51,8 @@ struct State {
     ejections: AtomicU32,
     /// When the last ejection ended.
     returned: AtomicU64,
+    /// All ejections.
+    total: AtomicU64,
 }
 
 /// What asking for a target finds.
@@ -135,8 +137,21 @@ impl Health {
         let length = self.ejection * u64::from(ejections);
         state.ejections.store(ejections, Ordering::Relaxed);
         state.until.store(now + length, Ordering::Relaxed);
+        state.total.fetch_add(1, Ordering::Relaxed);
         self.ejected.fetch_add(1, Ordering::Relaxed);
         Some(Duration::from_millis(length))
+    }
+
+    /// Whether a target is ejected.
+    pub fn is_ejected(&self, index: usize, now: Millis) -> bool {
+        let state = self.targets.get(index);
+        state.is_some_and(|state| state.until.load(Ordering::Relaxed) > now)
+    }
+
+    /// How often a target has been ejected.
+    pub fn ejections(&self, index: usize) -> u64 {
+        let state = self.targets.get(index);
+        state.map_or(0, |state| state.total.load(Ordering::Relaxed))
     }
 
     fn give_back(&self, state: &State, until: Millis) -> Standing {

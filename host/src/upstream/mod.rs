@@ -5,6 +5,7 @@
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
+//! - [`checks`]: what active health checks have found out; [`prober`] makes them
 //! - [`retries`]: what is sent again, and how often
 //! - [`key`]: what a hashing balancer picks by
 //! - [`attempt`]: pick a target, connect, send, wait for the head
@@ -13,12 +14,14 @@
 
 pub mod attempt;
 pub mod body;
+pub mod checks;
 pub mod connection;
 pub mod deadline;
 pub mod health;
 pub mod key;
 pub mod limits;
 pub mod pool;
+pub mod prober;
 mod request;
 pub mod retries;
 pub mod target;

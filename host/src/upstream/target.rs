@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::HeaderValue;
+use rand::RngExt as _;
 
+use super::checks::Checks;
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
@@ -31,6 +33,8 @@ pub struct Upstream {
     pub retries: Retries,
     /// Whether the balancer wants to know how long attempts take: that needs looks at the clock.
     pub is_timed: bool,
+    /// What active checks have found out; `None`: there are none.
+    pub checks: Option<Checks>,
     /// Which targets are ejected; `None`: none ever is.
     health: Option<Health>,
 }
@@ -93,6 +97,10 @@ impl Upstream {
             health: config
                 .outliers
                 .map(|outliers| Health::new(&outliers, targets.len())),
+            checks: config
+                .health
+                .clone()
+                .map(|settings| Checks::new(settings, targets.len())),
             is_timed: config.balance == config::Algorithm::PeakEwma,
             targets,
             balancer,
@@ -121,14 +129,52 @@ impl Upstream {
         }
     }
 
+    /// Whether active checks say that a target is down.
+    pub fn is_down(&self, index: usize) -> bool {
+        self.checks
+            .as_ref()
+            .is_some_and(|checks| checks.is_down(index))
+    }
+
+    /// Whether a target is ejected at the moment.
+    pub fn is_ejected(&self, index: usize) -> bool {
+        let health = self.health.as_ref();
+        health.is_some_and(|health| health.is_ejected(index, health::now()))
+    }
+
+    /// How often a target has been ejected.
+    pub fn ejections(&self, index: usize) -> u64 {
+        let health = self.health.as_ref();
+        health.map_or(0, |health| health.ejections(index))
+    }
+
     fn name_of(&self, index: usize) -> String {
         let target = self.targets.get(index);
         target.map_or_else(String::new, |target| target.endpoint.to_string())
     }
 }
 
+/// An upstream none of whose targets is usable: a request has better chances at one that failed than at none.
+#[derive(Debug)]
+pub struct LastResort<'a>(pub &'a Upstream);
+
+impl balance::Pool for LastResort<'_> {
+    fn usable(&self, index: usize) -> bool {
+        index < self.0.targets.len()
+    }
+
+    fn in_flight(&self, index: usize) -> u32 {
+        self.0.in_flight(index)
+    }
+}
+
 impl balance::Pool for Upstream {
     fn usable(&self, index: usize) -> bool {
+        if let Some(checks) = &self.checks
+            && !checks.admits(index, health::now, || rand::rng().random())
+        {
+            return false;
+        }
         let Some(health) = &self.health else {
             return index < self.targets.len();
         };

@@ -13,6 +13,7 @@ mod connections;
 mod drain;
 mod failing_upstreams;
 mod forwarding;
+mod health_checks;
 mod interim;
 mod limits;
 mod malformed_requests;

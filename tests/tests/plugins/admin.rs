@@ -89,6 +89,8 @@ fn it_tells_what_has_been_served() {
         r#"sluicegate_failures_total{error="proxy_internal_error"} 1"#,
         r#"sluicegate_failures_total{error="http_request_error"} 1"#,
         r#"sluicegate_upstream_in_flight{upstream="a",target="127.0.0.1:"#,
+        r#"sluicegate_upstream_available{upstream="dead",target="127.0.0.1:1"} 1"#,
+        r#"sluicegate_upstream_ejections_total{upstream="dead",target="127.0.0.1:1"} 0"#,
         r#"sluicegate_plugin_instances{plugin="p"} 2"#,
         r#"sluicegate_plugin_failures_total{plugin="p"} 1"#,
         r#"sluicegate_plugin_metric_count{plugin="p",metric="seen"} "#,

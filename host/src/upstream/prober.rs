@@ -1,0 +1,189 @@
+//! Checks the targets of upstreams with `health`: one thread for all workers, one task for each target.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::{HeaderValue, Request, Uri};
+use rand::RngExt as _;
+use tokio::runtime::LocalOptions;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle as Task, spawn_local};
+
+use super::checks::Change;
+use super::connection::Connection;
+use super::health;
+use super::target::{Target, Upstream};
+use crate::config::{HealthCheck, Probe};
+use crate::exchange::body::RequestBody;
+use crate::server::worker::Update;
+
+/// Checks until it is dropped.
+#[derive(Debug)]
+pub struct Prober {
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Prober {
+    /// Starts to check the targets of each configuration that comes.
+    ///
+    /// # Errors
+    /// No thread.
+    pub fn start(updates: watch::Receiver<Update>) -> std::io::Result<Self> {
+        let (stop, stopped) = watch::channel(false);
+        let thread = std::thread::Builder::new()
+            .name("health-checks".into())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default());
+                match runtime {
+                    Ok(runtime) => {
+                        runtime.block_on(follow(updates, stopped));
+                        // A name that is being resolved is not waited for.
+                        runtime.shutdown_background();
+                    }
+                    Err(error) => tracing::error!("targets are not checked: {error}"),
+                }
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the health checks have panicked");
+        }
+    }
+}
+
+/// The tasks of one upstream. They end with it.
+struct Checking {
+    upstream: Arc<Upstream>,
+    tasks: Vec<Task<()>>,
+}
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// Keeps up with what is being served: an upstream that has not changed is checked on without a break.
+async fn follow(mut updates: watch::Receiver<Update>, mut stopped: watch::Receiver<bool>) {
+    let mut checking: HashMap<String, Checking> = HashMap::new();
+    loop {
+        let snapshot = Arc::clone(&updates.borrow_and_update().snapshot);
+        let mut before = std::mem::take(&mut checking);
+        for upstream in &snapshot.upstreams {
+            let Some(checks) = &upstream.checks else {
+                continue;
+            };
+            let name = upstream.name.to_string();
+            let kept = before
+                .remove(&name)
+                .filter(|kept| Arc::ptr_eq(&kept.upstream, upstream));
+            let kept = kept.unwrap_or_else(|| Checking {
+                tasks: (0..upstream.targets.len())
+                    .map(|index| {
+                        let settings = checks.settings.clone();
+                        spawn_local(check(Arc::clone(upstream), index, settings))
+                    })
+                    .collect(),
+                upstream: Arc::clone(upstream),
+            });
+            checking.insert(name, kept);
+        }
+        drop(before);
+        drop(snapshot);
+        tokio::select! {
+            changed = updates.changed() => if changed.is_err() { return },
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+        }
+    }
+}
+
+/// Checks a target for ever. The first check comes at once, so that a gateway that starts learns soon what is down; the
+/// others are spread, so that many gateways do not ask all at the same moment.
+async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
+    let Some(target) = upstream.targets.get(index) else {
+        return;
+    };
+    loop {
+        let result = tokio::time::timeout(settings.timeout, probe(target, &settings.probe)).await;
+        let result =
+            result.unwrap_or_else(|_| Err(format!("nothing within {:?}", settings.timeout)));
+        if let Some(checks) = &upstream.checks {
+            let name = &*upstream.name;
+            let address = target.endpoint.to_string();
+            match (
+                checks.checked(index, result.is_ok(), health::now()),
+                &result,
+            ) {
+                (Some(Change::Down), Err(error)) => {
+                    tracing::warn!(
+                        upstream = name,
+                        target_address = address,
+                        "a target is down: {error}"
+                    );
+                }
+                (Some(Change::Up), _) => {
+                    tracing::info!(
+                        upstream = name,
+                        target_address = address,
+                        "a target is up again"
+                    );
+                }
+                _ => {}
+            }
+        }
+        let jitter = rand::rng().random_range(0.9..1.1);
+        tokio::time::sleep(
+            settings
+                .interval
+                .mul_f64(jitter)
+                .max(Duration::from_millis(1)),
+        )
+        .await;
+    }
+}
+
+/// One check; the error says what was wrong.
+async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
+    let connection = Connection::open(&target.endpoint).await;
+    let mut connection = connection.map_err(|error| error.to_string())?;
+    let Probe::Http { path, status } = probe else {
+        return Ok(());
+    };
+    let mut request = Request::new(RequestBody::Empty);
+    *request.uri_mut() = Uri::from(path.clone());
+    let headers = request.headers_mut();
+    headers.insert(HOST, target.host.clone());
+    headers.insert(USER_AGENT, HeaderValue::from_static("sluicegate-health"));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let never = |_: &mut crate::timer::Timer, _: &mut std::task::Context<'_>| {
+        std::task::Poll::<std::convert::Infallible>::Pending
+    };
+    let response = match connection.send(request, never).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Err(error.into_error().to_string()),
+    };
+    let found = response.status().as_u16();
+    if status.contains(&found) {
+        Ok(())
+    } else {
+        Err(format!("it answered {found}"))
+    }
+}
