@@ -296,7 +296,7 @@ pub struct Timeouts {
 }
 
 /// `upstreams.NAME.retries`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retries {
     /// Further targets that one request may be sent to. Default 0.
     pub attempts: usize,
@@ -305,7 +305,7 @@ pub struct Retries {
     /// The statuses in `on`. Default none.
     pub on: Vec<StatusCode>,
     /// `budget`: retries of what was sent, as a share of the requests, 0 to 1. Default 0.2.
-    pub budget: f64,
+    pub budget: Share,
 }
 
 /// `upstreams.NAME.limits`, over all workers
@@ -317,15 +317,39 @@ pub struct UpstreamLimits {
     pub pending: usize,
 }
 
-/// `upstreams.NAME.outliers`
+/// A share of a whole.
 #[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share(f64);
+
+// A number from 0 to 1 is equal to itself, as NaN is not.
+impl Eq for Share {}
+
+impl Share {
+    /// A fifth.
+    pub const FIFTH: Self = Self(0.2);
+    /// A half.
+    pub const HALF: Self = Self(0.5);
+
+    /// A number from 0 to 1.
+    pub fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// `upstreams.NAME.outliers`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outliers {
     /// Failures in a row that eject a target. Default 5.
     pub failures: u32,
     /// How long the first ejection lasts; each further one in a row by so much longer. Default 30 s.
     pub ejection: Duration,
     /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
-    pub max_ejected: f64,
+    pub max_ejected: Share,
 }
 
 /// `[[routes]]`
