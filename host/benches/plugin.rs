@@ -69,8 +69,9 @@ impl Worker {
         let config = config::parse(GATEWAY, Path::new("bench.toml"))
             .expect("a valid configuration")
             .config;
-        let snapshot = Arc::new(Snapshot::new(&config, &mut |_| {}).expect("the stock plugins"));
-        let generation = Generation::new(Arc::clone(&snapshot));
+        let snapshot =
+            Arc::new(Snapshot::new(&config, None, &mut |_| {}).expect("the stock plugins"));
+        let generation = Generation::new(Arc::clone(&snapshot), None);
         Self {
             snapshot,
             generation,

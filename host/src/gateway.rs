@@ -46,7 +46,7 @@ pub fn serve(
         Some(theirs) if client.trusted && theirs.len() <= 128 => theirs.clone(),
         _ => new_request_id(),
     };
-    let mut record = Record::begin(context, &request, client.address, &request_id);
+    let mut record = Record::begin(context, &generation, &request, client.address, &request_id);
     let json = asks_for_json(&request);
     let way = Way {
         context: Rc::clone(context),
@@ -110,7 +110,7 @@ impl Way {
 
         // Match route.
         let (route, params) = match_route(snapshot, &host, &target, &parts.method)?;
-        record.matched(&route.1.name);
+        record.matched(route.0, &route.1.name);
         if let Some(room) = &route.1.concurrency {
             match Arc::clone(room).try_acquire_owned() {
                 Ok(place) => record.keep(place),

@@ -23,6 +23,7 @@
 //! | [`balance`] | picks a target |
 //! | [`upstream`] | connections to targets |
 //! | [`observe`] | counters and the access log |
+//! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
 //! | [`small_write`] | one plain write for a small head and body |
 //! | [`timer`] | a timer that costs nothing until it fires |
@@ -43,6 +44,7 @@
     )
 )]
 
+pub mod admin;
 pub mod balance;
 pub mod config;
 pub mod demo;

@@ -3,12 +3,15 @@
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use sluicegate::config::{self, Config};
 use sluicegate::demo;
 use sluicegate::plugin::registry::Event;
+use sluicegate::server::reload::Running;
+use sluicegate::server::watch::Watch;
 use sluicegate::server::{self, Server, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -101,7 +104,17 @@ fn run(file: &ConfigFile) -> anyhow::Result<()> {
     for address in server.addresses() {
         eprintln!("listening on http://{address}");
     }
-    wait_for_stop()?;
+    if let Some(address) = server.admin_address() {
+        eprintln!("admin listener on http://{address}");
+    }
+    let watch = config
+        .server
+        .watch
+        .then(|| Watch::start(Arc::clone(server.running())))
+        .transpose()
+        .context("can't watch the configuration")?;
+    wait_for_stop(Some(server.running()))?;
+    drop(watch);
     eprintln!(
         "stopping: no new connections; what is in flight has {:?}",
         config.server.shutdown_grace
@@ -126,7 +139,7 @@ fn check(file: &ConfigFile) -> anyhow::Result<()> {
 fn run_demo(listen: std::net::SocketAddr) -> anyhow::Result<()> {
     let demo = demo::Demo::start(listen, &mut show_progress)?;
     print!("{}", demo.instructions());
-    wait_for_stop()?;
+    wait_for_stop(None)?;
     demo.stop();
     Ok(())
 }
@@ -145,8 +158,8 @@ fn show_progress(event: Event<'_>) {
     };
 }
 
-/// Returns at SIGINT or SIGTERM.
-fn wait_for_stop() -> anyhow::Result<()> {
+/// Returns at SIGINT or SIGTERM. At SIGHUP the configuration is read again.
+fn wait_for_stop(running: Option<&Arc<Running>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -154,10 +167,22 @@ fn wait_for_stop() -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hang_up.recv() => {
+                    if let Some(running) = running.map(Arc::clone) {
+                        // What comes of it is in the log.
+                        tokio::task::spawn_blocking(move || running.reload());
+                    }
+                }
+            }
         }
-        Ok(())
-    })
+        anyhow::Ok(())
+    })?;
+    // A reload that is still compiling is not waited for.
+    runtime.shutdown_background();
+    Ok(())
 }

@@ -2,15 +2,16 @@
 //! numbered. Immutable; each worker has the same one, and an exchange keeps the one that it
 //! began with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use crate::config::{Config, Problem, ServerLimits};
+use crate::config::{self, Config, Problem, ServerLimits};
 use crate::exchange::edit::Budget;
+use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::route::{HostPattern, Pattern, Rule, Table};
 use crate::upstream::target::Upstream;
@@ -31,10 +32,14 @@ pub struct Snapshot {
     /// The upstreams.
     pub upstreams: Vec<Arc<Upstream>>,
     upstream_names: HashMap<String, usize>,
-    /// Number of targets over all upstreams.
+    /// What `upstreams` were made of.
+    upstream_configs: Vec<config::Upstream>,
+    /// Places in the pools of connections: one for each target, numbered below this.
     pub slots: usize,
     /// The plugins.
     pub registry: Registry,
+    /// What is counted; `None` where nobody can ask for it.
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 /// What happens to the requests of one route.
@@ -52,27 +57,37 @@ pub struct Route {
     pub concurrency: Option<Arc<Semaphore>>,
     /// Whether the client's Host goes upstream.
     pub preserve_host: bool,
+    /// What is counted of it.
+    pub metrics: Option<Arc<RouteMetrics>>,
 }
 
 impl Snapshot {
-    /// Loads the plugins of a configuration, and numbers everything.
+    /// Loads the plugins of a configuration, and numbers everything. What has not changed since
+    /// `previous` is taken over: plugins with their instances, upstreams with what is known of their
+    /// targets.
     ///
     /// # Errors
     /// What is wrong with plugins; the rest has been checked when the file was read.
-    pub fn new(config: &Config, progress: Progress<'_>) -> Result<Self, Vec<Problem>> {
-        let registry = Registry::load(config, progress)?;
-        let mut slots = 0..;
-        let upstreams: Vec<Arc<Upstream>> = config
-            .upstreams
-            .iter()
-            .map(|(name, upstream)| Arc::new(Upstream::new(name, upstream, &mut slots)))
-            .collect();
+    pub fn new(
+        config: &Config,
+        previous: Option<&Self>,
+        progress: Progress<'_>,
+    ) -> Result<Self, Vec<Problem>> {
+        let registry = Registry::load(config, previous.map(|old| &old.registry), progress)?;
+        let upstreams = upstreams(config, previous);
         let upstream_names: HashMap<String, usize> = config
             .upstreams
             .keys()
             .enumerate()
             .map(|(index, name)| (name.clone(), index))
             .collect();
+        let metrics = match previous {
+            Some(previous) => previous.metrics.clone(),
+            None => config
+                .admin
+                .as_ref()
+                .map(|_| Arc::new(Metrics::new(config.server.workers.get()))),
+        };
         let mut rules = Vec::new();
         let mut routes = Vec::new();
         for route in &config.routes {
@@ -112,6 +127,7 @@ impl Snapshot {
                 timeout: route.timeout,
                 concurrency: route.concurrency.map(|most| Arc::new(Semaphore::new(most))),
                 preserve_host: route.preserve_host,
+                metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });
         }
         Ok(Self {
@@ -123,14 +139,22 @@ impl Snapshot {
             },
             table: Table::new(rules),
             routes,
-            slots: upstreams
-                .iter()
-                .map(|upstream| upstream.targets.len())
-                .sum(),
+            slots: slots_of(&upstreams).max().map_or(0, |last| last + 1),
+            upstream_configs: config.upstreams.values().cloned().collect(),
             upstreams,
             upstream_names,
             registry,
+            metrics,
         })
+    }
+
+    /// Slots of the targets that this snapshot has in common with another.
+    pub fn slots_in_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
+        let kept = self
+            .upstreams
+            .iter()
+            .filter(|upstream| other.upstreams.iter().any(|one| Arc::ptr_eq(one, upstream)));
+        kept.flat_map(|upstream| upstream.targets.iter().map(|target| target.slot))
     }
 
     /// A snapshot without routes, for where there is no exchange.
@@ -154,8 +178,10 @@ impl Snapshot {
                 routes: Vec::new(),
                 upstreams: Vec::new(),
                 upstream_names: HashMap::new(),
+                upstream_configs: Vec::new(),
                 slots: 0,
                 registry: Registry::default(),
+                metrics: None,
             })
         });
         Arc::clone(&EMPTY)
@@ -165,4 +191,37 @@ impl Snapshot {
     pub fn upstream_named(&self, name: &str) -> Option<usize> {
         self.upstream_names.get(name).copied()
     }
+}
+
+fn slots_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = usize> {
+    let targets = upstreams.iter().flat_map(|upstream| &upstream.targets);
+    targets.map(|target| target.slot)
+}
+
+/// The upstreams: those that have not changed, and new ones, whose targets get the slots that are free.
+fn upstreams(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Upstream>> {
+    let kept: Vec<Option<Arc<Upstream>>> = config
+        .upstreams
+        .iter()
+        .map(|(name, upstream)| {
+            let previous = previous?;
+            let index = previous.upstream_named(name)?;
+            let is_same = previous.upstream_configs.get(index) == Some(upstream);
+            is_same.then(|| previous.upstreams.get(index).cloned())?
+        })
+        .collect();
+    let taken: HashSet<usize> = kept
+        .iter()
+        .flatten()
+        .flat_map(|upstream| upstream.targets.iter().map(|target| target.slot))
+        .collect();
+    let mut free = (0..).filter(|slot| !taken.contains(slot));
+    config
+        .upstreams
+        .iter()
+        .zip(kept)
+        .map(|((name, upstream), kept)| {
+            kept.unwrap_or_else(|| Arc::new(Upstream::new(name, upstream, &mut free)))
+        })
+        .collect()
 }

@@ -19,7 +19,8 @@ pub struct RequestBuilder {
 }
 
 impl RequestBuilder {
-    pub(crate) fn new(address: SocketAddr, method: &str, target: &str) -> Self {
+    /// A request to whatever listens there.
+    pub fn new(address: SocketAddr, method: &str, target: &str) -> Self {
         Self {
             address,
             method: method.to_owned(),

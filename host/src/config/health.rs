@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::model::{Outliers, Share};
+use super::model::Outliers;
 use super::reader::{Node, Section};
 
 /// In a row, to change one's mind about a target.
@@ -50,10 +50,7 @@ fn outliers(node: &Node<'_>) -> Option<Outliers> {
         ejection: section
             .read("ejection", Node::duration)
             .unwrap_or(Duration::from_secs(30)),
-        max_ejected: section
-            .read("max_ejected", Node::share)
-            .and_then(Share::new)
-            .unwrap_or(Share::HALF),
+        max_ejected: section.read("max_ejected", Node::share).unwrap_or(0.5),
     };
     section.finish();
     Some(outliers)
@@ -77,7 +74,7 @@ mod tests {
         let defaults = Outliers {
             failures: 5,
             ejection: Duration::from_secs(30),
-            max_ejected: Share::HALF,
+            max_ejected: 0.5,
         };
         assert_eq!(outliers("outliers = {}"), Some(defaults));
         assert_eq!(
@@ -85,7 +82,7 @@ mod tests {
             Some(Outliers {
                 failures: 1,
                 ejection: Duration::from_millis(1),
-                max_ejected: Share::new(1.0).unwrap()
+                max_ejected: 1.0
             })
         );
     }

@@ -134,12 +134,12 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         source: source.to_path_buf(),
         server: server::read(&mut root, &scope),
         listeners: listener::read(&mut root),
+        admin: admin::read(&mut root),
         access_log: access_log::read(&mut root, &scope),
         plugins: plugin::read(&mut root, &scope),
         upstreams: upstream::read(&mut root),
         routes: route::read(&mut root, &scope),
     };
-    admin::read(&mut root);
     hub::refuse(&mut root);
     root.finish();
     config

@@ -20,6 +20,8 @@ pub struct Config {
     pub server: Server,
     /// `[[listeners]]`, at least one.
     pub listeners: Vec<Listener>,
+    /// `[admin]`; absent: no admin listener.
+    pub admin: Option<Admin>,
     /// `[access_log]`; absent: no access log.
     pub access_log: Option<AccessLog>,
     /// `[plugins.NAME]`
@@ -37,6 +39,10 @@ pub struct Server {
     pub workers: NonZeroUsize,
     /// How long a shutdown waits for what is in flight.
     pub shutdown_grace: Duration,
+    /// How long a shutdown goes on accepting after readiness has turned red.
+    pub drain_delay: Duration,
+    /// Whether changed files are reloaded by themselves.
+    pub watch: bool,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed and continued.
     pub trusted_proxies: Vec<IpNet>,
     /// The outermost layer of every route's chain.
@@ -63,14 +69,50 @@ pub struct ServerLimits {
 }
 
 /// `[[listeners]]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// Where to listen; port 0 picks a free one.
     pub address: SocketAddr,
 }
 
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What a caller has to present.
+    pub token: Option<Secret>,
+}
+
+/// A text that is not to be seen in messages.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps it.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether it is this text. Takes as long for a guess that is nearly right as for any other of its length.
+    pub fn is(&self, guess: &str) -> bool {
+        let (mine, theirs) = (self.0.as_bytes(), guess.as_bytes());
+        let differing = mine
+            .iter()
+            .zip(theirs)
+            .fold(0, |differing, (a, b)| differing | (a ^ b));
+        mine.len() == theirs.len() && std::hint::black_box(differing) == 0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
 /// `[access_log]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     /// `format`
     pub format: AccessLogFormat,
@@ -107,6 +149,8 @@ pub struct Plugin {
     pub isolation: Isolation,
     /// `limits`
     pub limits: PluginLimits,
+    /// `breaker`
+    pub breaker: Breaker,
     /// `config` as JSON; `{}` where there is none.
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Where it stands in the file.
@@ -153,6 +197,27 @@ pub struct PluginLimits {
     pub instances: NonZeroUsize,
 }
 
+/// `plugins.NAME.breaker`: when a plugin that keeps failing is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Breaker {
+    /// Failures within ten seconds. Default 20.
+    pub failures: NonZeroU32,
+    /// And the share of all calls that they are, 0 to 1. Default 0.5.
+    pub rate: f64,
+    /// The first pause; each further one is twice as long, up to a minute. Default 1 s.
+    pub pause: Duration,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            failures: NonZeroU32::MIN.saturating_add(19),
+            rate: 0.5,
+            pause: Duration::from_secs(1),
+        }
+    }
+}
+
 /// One entry of a `plugins = [...]` list: `"name"` or `{ use = "name", config = {...} }`.
 #[derive(Debug, Clone)]
 pub struct PluginUse {
@@ -174,7 +239,7 @@ pub struct Origin {
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// `balance`
     pub balance: Algorithm,
@@ -270,7 +335,7 @@ pub enum HashOn {
 }
 
 /// `upstreams.NAME.targets[]`
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// Host name or address, without brackets.
     pub host: String,
@@ -296,7 +361,7 @@ pub struct Timeouts {
 }
 
 /// `upstreams.NAME.retries`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retries {
     /// Further targets that one request may be sent to. Default 0.
     pub attempts: usize,
@@ -305,7 +370,7 @@ pub struct Retries {
     /// The statuses in `on`. Default none.
     pub on: Vec<StatusCode>,
     /// `budget`: retries of what was sent, as a share of the requests, 0 to 1. Default 0.2.
-    pub budget: Share,
+    pub budget: f64,
 }
 
 /// `upstreams.NAME.limits`, over all workers
@@ -317,39 +382,15 @@ pub struct UpstreamLimits {
     pub pending: usize,
 }
 
-/// A share of a whole.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Share(f64);
-
-// A number from 0 to 1 is equal to itself, as NaN is not.
-impl Eq for Share {}
-
-impl Share {
-    /// A fifth.
-    pub const FIFTH: Self = Self(0.2);
-    /// A half.
-    pub const HALF: Self = Self(0.5);
-
-    /// A number from 0 to 1.
-    pub fn new(share: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&share).then_some(Self(share))
-    }
-
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
 /// `upstreams.NAME.outliers`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outliers {
     /// Failures in a row that eject a target. Default 5.
     pub failures: u32,
     /// How long the first ejection lasts; each further one in a row by so much longer. Default 30 s.
     pub ejection: Duration,
     /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
-    pub max_ejected: Share,
+    pub max_ejected: f64,
 }
 
 /// `[[routes]]`

@@ -1,11 +1,11 @@
 //! `[plugins.NAME]`
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::Scope;
-use super::model::{ComponentSource, Isolation, OnFailure, Origin, Plugin, PluginLimits};
+use super::model::{Breaker, ComponentSource, Isolation, OnFailure, Origin, Plugin, PluginLimits};
 use super::name;
 use super::reader::{Node, Section};
 
@@ -37,6 +37,7 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
         node.choice(&[("reuse", Isolation::Reuse), ("request", Isolation::Request)])
     });
     let limits = limits(&mut section);
+    let breaker = breaker(&mut section);
     allow(&mut section);
     let config = section.read("config", Node::json_object);
     section.finish();
@@ -45,12 +46,30 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
         on_failure: on_failure.unwrap_or(OnFailure::Reject),
         isolation: isolation.unwrap_or(Isolation::Reuse),
         limits,
+        breaker,
         config: config.unwrap_or_default(),
         origin: Origin {
             path: node.path.clone(),
             line: node.line,
         },
     })
+}
+
+fn breaker(plugin: &mut Section<'_>) -> Breaker {
+    let default = Breaker::default();
+    let mut section = plugin.section("breaker");
+    let breaker = Breaker {
+        failures: section
+            .read("failures", |node| node.whole(1..=1_000_000))
+            .and_then(NonZeroU32::new)
+            .unwrap_or(default.failures),
+        rate: section.read("rate", Node::share).unwrap_or(default.rate),
+        pause: section
+            .read("pause", Node::duration)
+            .unwrap_or(default.pause),
+    };
+    section.finish();
+    breaker
 }
 
 /// Whether the file exists, and is a component, is found out by who loads it.

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::model::{Retries, Share};
+use super::model::Retries;
 use super::reader::{Node, Section};
 
 /// No upstream has so many targets that are worth a try for one request.
@@ -21,7 +21,7 @@ pub(super) fn read(upstream: &mut Section<'_>) -> Retries {
 }
 
 /// As Finagle's and Linkerd's budgets.
-const BUDGET: Share = Share::FIFTH;
+const BUDGET: f64 = 0.2;
 
 fn retries(node: &Node<'_>) -> Option<Retries> {
     let mut section = node.section("a table such as { attempts = 2 }")?;
@@ -30,10 +30,7 @@ fn retries(node: &Node<'_>) -> Option<Retries> {
         &format!("a whole number from 0 to {MOST_ATTEMPTS}"),
     );
     let (on_connect_failure, statuses) = section.read("on", on).unwrap_or((true, Vec::new()));
-    let budget = section
-        .read("budget", Node::share)
-        .and_then(Share::new)
-        .unwrap_or(BUDGET);
+    let budget = section.read("budget", Node::share).unwrap_or(BUDGET);
     section.finish();
     Some(Retries {
         attempts: attempts?.whole(0..=MOST_ATTEMPTS)?,
@@ -103,7 +100,7 @@ mod tests {
                     .iter()
                     .map(|status| StatusCode::from_u16(*status).unwrap())
                     .collect(),
-                budget: Share::new(budget).unwrap(),
+                budget,
             };
             assert_eq!(retries, expected, "{text}");
         }

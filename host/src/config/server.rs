@@ -27,6 +27,10 @@ pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Server {
         shutdown_grace: section
             .read("shutdown_grace", Node::duration_or_zero)
             .unwrap_or(Duration::from_secs(30)),
+        drain_delay: section
+            .read("drain_delay", Node::duration_or_zero)
+            .unwrap_or(Duration::ZERO),
+        watch: section.read("watch", Node::boolean).unwrap_or(true),
         trusted_proxies: section
             .read("trusted_proxies", networks)
             .unwrap_or_default(),
@@ -216,7 +220,7 @@ mod tests {
             ),
             (
                 "threads = 5",
-                "1: server.threads: unknown key; allowed here: limits, plugins, shutdown_grace, trusted_proxies, workers",
+                "1: server.threads: unknown key; allowed here: drain_delay, limits, plugins, shutdown_grace, trusted_proxies, watch, workers",
             ),
         ] {
             assert_eq!(refused(&format!("server.{line}")), [expected], "{line}");

@@ -153,7 +153,6 @@ fn the_rest_of_the_contracts_example_is_accepted_with_warnings() {
     assert_eq!(
         warnings,
         [
-            (14, "admin"),
             (43, "upstreams.users.health"),
         ]
     );

@@ -1,7 +1,165 @@
-//! Counters. Relaxed atomics: they are read now and then, and never decide anything.
+//! Counters. Relaxed atomics: they are read now and then, and never decide anything. What every request counts is kept by
+//! each worker for itself and added up when it is asked for.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of the buckets of durations, in seconds.
+pub const BOUNDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// What is counted over the life of a gateway, however often its configuration changes.
+#[derive(Debug)]
+pub struct Metrics {
+    workers: usize,
+    routes: Mutex<BTreeMap<Arc<str>, Arc<RouteMetrics>>>,
+    failures: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What is counted of a route.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    workers: Box<[Shard]>,
+}
+
+/// One worker's part. Aligned so that no two workers write to one cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    /// By the status' first digit, 1 to 5.
+    statuses: [AtomicU64; 5],
+    aborted: AtomicU64,
+    bytes: AtomicU64,
+    /// Each by its own bound; the last has none.
+    durations: [AtomicU64; BOUNDS.len() + 1],
+    microseconds: AtomicU64,
+}
+
+/// A route's counts, added up.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct RouteTotals {
+    /// Responses by the status' first digit, 1 to 5.
+    pub statuses: [u64; 5],
+    /// Responses that broke off.
+    pub aborted: u64,
+    /// Bytes of response bodies.
+    pub bytes: u64,
+    /// Exchanges that took no longer than each of [`BOUNDS`], and all of them at last.
+    pub durations: [u64; BOUNDS.len() + 1],
+    /// What all exchanges took together.
+    pub time: Duration,
+}
+
+/// A finished exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct Finished {
+    /// The worker that it was on.
+    pub worker: usize,
+    /// The status that was sent.
+    pub status: u16,
+    /// Whether the response broke off.
+    pub aborted: bool,
+    /// Bytes of the response's body.
+    pub bytes: u64,
+    /// From the request's head to the response's end.
+    pub duration: Duration,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            routes: Mutex::default(),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The counts of a route, by its name: those that it has already, if there are any.
+    pub fn route(&self, name: &Arc<str>) -> Arc<RouteMetrics> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || {
+            let shards = std::iter::repeat_with(Shard::default).take(self.workers);
+            Arc::new(RouteMetrics {
+                workers: shards.collect(),
+            })
+        };
+        Arc::clone(routes.entry(Arc::clone(name)).or_insert_with(new))
+    }
+
+    /// All routes that there are or were, by name.
+    pub fn routes(&self) -> Vec<(Arc<str>, RouteTotals)> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        routes
+            .iter()
+            .map(|(name, route)| (Arc::clone(name), route.totals()))
+            .collect()
+    }
+
+    /// The gateway has answered itself, with this error type (RFC 9209).
+    pub fn failed(&self, error_type: &'static str) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        *failures.entry(error_type).or_default() += 1;
+    }
+
+    /// How often the gateway has answered itself, by error type.
+    pub fn failures(&self) -> BTreeMap<&'static str, u64> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.clone()
+    }
+}
+
+impl RouteMetrics {
+    /// Counts a finished exchange.
+    pub fn finished(&self, exchange: &Finished) {
+        let Some(shard) = self.workers.get(exchange.worker) else {
+            return;
+        };
+        let add = |counter: Option<&AtomicU64>, number| {
+            if let Some(counter) = counter {
+                counter.fetch_add(number, Ordering::Relaxed);
+            }
+        };
+        let class = usize::from(exchange.status / 100).wrapping_sub(1);
+        add(shard.statuses.get(class), 1);
+        if exchange.aborted {
+            add(Some(&shard.aborted), 1);
+        }
+        add(Some(&shard.bytes), exchange.bytes);
+        let seconds = exchange.duration.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        add(shard.durations.get(bucket), 1);
+        let microseconds = u64::try_from(exchange.duration.as_micros()).unwrap_or(u64::MAX);
+        add(Some(&shard.microseconds), microseconds);
+    }
+
+    fn totals(&self) -> RouteTotals {
+        let mut totals = RouteTotals::default();
+        let mut microseconds = 0;
+        for shard in &self.workers {
+            let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            for (total, counter) in totals.statuses.iter_mut().zip(&shard.statuses) {
+                *total += read(counter);
+            }
+            for (total, counter) in totals.durations.iter_mut().zip(&shard.durations) {
+                *total += read(counter);
+            }
+            totals.aborted += read(&shard.aborted);
+            totals.bytes += read(&shard.bytes);
+            microseconds += read(&shard.microseconds);
+        }
+        let mut below = 0;
+        for total in &mut totals.durations {
+            below += *total;
+            *total = below;
+        }
+        totals.time = Duration::from_micros(microseconds);
+        totals
+    }
+}
 
 /// Distinct metric names that plugins may make, all together.
 const MAX_PLUGIN_METRICS: usize = 1000;
@@ -64,9 +222,49 @@ pub fn plugin_metric(plugin: &str, name: &str) -> Option<PluginMetric> {
     table.get(&(plugin.to_owned(), name.to_owned())).copied()
 }
 
+/// All metrics of plugins, by plugin and name.
+pub fn plugin_metrics() -> Vec<((String, String), PluginMetric)> {
+    let table = PLUGIN_METRICS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    table
+        .iter()
+        .map(|(key, metric)| (key.clone(), *metric))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_routes_counts_are_added_up_over_workers_and_configurations() {
+        let metrics = Metrics::new(2);
+        let name: Arc<str> = "r".into();
+        for (worker, status, milliseconds) in
+            [(0, 200, 1), (1, 204, 2), (1, 503, 20_000), (7, 200, 1)]
+        {
+            metrics.route(&name).finished(&Finished {
+                worker,
+                status,
+                aborted: status == 503,
+                bytes: 10,
+                duration: Duration::from_millis(milliseconds),
+            });
+        }
+        let routes = metrics.routes();
+        let totals = &routes[0].1;
+        assert_eq!(totals.statuses, [0, 2, 0, 0, 1]);
+        assert_eq!((totals.aborted, totals.bytes), (1, 30));
+        assert_eq!(totals.durations[0], 1);
+        assert_eq!(totals.durations[1], 2);
+        assert_eq!(totals.durations[BOUNDS.len() - 1], 2);
+        assert_eq!(totals.durations[BOUNDS.len()], 3);
+        assert_eq!(totals.time, Duration::from_millis(20_003));
+        metrics.failed("dns_error");
+        metrics.failed("dns_error");
+        assert_eq!(metrics.failures()["dns_error"], 2);
+    }
 
     #[test]
     fn counts_by_plugin_and_ignores_bad_names() {

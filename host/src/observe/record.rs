@@ -15,10 +15,12 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
+use super::metrics::Finished;
 use crate::exchange::Failure;
 use crate::exchange::body::{BodyError, ResponseBody};
 use crate::server::connection::Context;
 use crate::server::guard::Signals;
+use crate::server::worker::Generation;
 
 /// What is collected while an exchange goes on. Recorded when it is dropped, however it ends.
 #[derive(Debug)]
@@ -27,14 +29,29 @@ pub struct Record {
     /// A client of HTTP/1.0 may take the connection's end for the body's.
     ends_with_connection: bool,
     entry: Option<Box<(AccessLog, Instant, Entry)>>,
+    counted: Option<Counted>,
     /// In the route's `concurrency`.
     place: Option<OwnedSemaphorePermit>,
+}
+
+/// What goes into the metrics of a route.
+#[derive(Debug)]
+struct Counted {
+    generation: Rc<Generation>,
+    /// `None` where none matched.
+    route: Option<usize>,
+    worker: usize,
+    began: Instant,
+    status: u16,
+    bytes: u64,
+    aborted: bool,
 }
 
 impl Record {
     /// Begins with the request's head.
     pub fn begin(
         context: &Context,
+        generation: &Rc<Generation>,
         request: &Request<Incoming>,
         client: IpAddr,
         request_id: &HeaderValue,
@@ -70,6 +87,15 @@ impl Record {
             signals: Rc::clone(&context.signals),
             ends_with_connection: request.version() == Version::HTTP_10,
             entry,
+            counted: generation.snapshot.metrics.is_some().then(|| Counted {
+                generation: Rc::clone(generation),
+                route: None,
+                worker: context.worker.number,
+                began: Instant::now(),
+                status: 499,
+                bytes: 0,
+                aborted: true,
+            }),
             place: None,
         }
     }
@@ -79,8 +105,11 @@ impl Record {
         self.place = Some(place);
     }
 
-    /// The route is known.
-    pub fn matched(&mut self, route: &Arc<str>) {
+    /// The route is known: its index in the snapshot, and its name.
+    pub fn matched(&mut self, index: usize, route: &Arc<str>) {
+        if let Some(counted) = &mut self.counted {
+            counted.route = Some(index);
+        }
         if let Some(record) = &mut self.entry {
             record.2.route.push_str(route);
         }
@@ -91,12 +120,22 @@ impl Record {
         if let Some(record) = &mut self.entry {
             record.2.error = failure.error_type();
         }
+        if let Some(metrics) = self
+            .counted
+            .as_ref()
+            .and_then(|counted| counted.generation.snapshot.metrics.as_ref())
+        {
+            metrics.failed(failure.error_type());
+        }
     }
 
     /// Follows the response's body.
     pub fn attach(mut self, response: Response<ResponseBody>) -> Response<Recorded> {
         if let Some(record) = &mut self.entry {
             record.2.status = response.status().as_u16();
+        }
+        if let Some(counted) = &mut self.counted {
+            counted.status = response.status().as_u16();
         }
         response.map(|body| {
             let mut recorded = Recorded { body, record: self };
@@ -111,11 +150,17 @@ impl Record {
         if let Some(record) = &mut self.entry {
             record.2.bytes += bytes as u64;
         }
+        if let Some(counted) = &mut self.counted {
+            counted.bytes += bytes as u64;
+        }
     }
 
     fn completed(&mut self) {
         if let Some(record) = &mut self.entry {
             record.2.aborted = false;
+        }
+        if let Some(counted) = &mut self.counted {
+            counted.aborted = false;
         }
     }
 
@@ -133,11 +178,30 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.signals.end_exchange();
+        if let Some(counted) = self.counted.take() {
+            counted.finish();
+        }
         if let Some(record) = self.entry.take() {
             let (log, began, mut entry) = *record;
             entry.duration = began.elapsed();
             entry.ended = SystemTime::now();
             log.record(entry);
+        }
+    }
+}
+
+impl Counted {
+    fn finish(self) {
+        let routes = &self.generation.snapshot.routes;
+        let route = self.route.and_then(|index| routes.get(index));
+        if let Some(metrics) = route.and_then(|route| route.metrics.as_ref()) {
+            metrics.finished(&Finished {
+                worker: self.worker,
+                status: self.status,
+                aborted: self.aborted,
+                bytes: self.bytes,
+                duration: self.began.elapsed(),
+            });
         }
     }
 }

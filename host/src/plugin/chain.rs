@@ -6,6 +6,7 @@
 //! failing plugin can't be taken back; it is broken off.
 
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -229,8 +230,13 @@ impl<'a> Chain<'a> {
     ) -> Result<Step<RequestBody>, StepFailure<RequestBody>> {
         let kind = body.kind();
         let headers = &exchange.request.headers;
-        let (plan, lease) = match shown(&pool.layer.interests.request, kind, headers, &body, false)
-        {
+        let (plan, lease) = match shown(
+            pool.layer.interests.request.as_ref(),
+            kind,
+            headers,
+            &body,
+            false,
+        ) {
             Shown::Never => return Ok(Step::Continue(body)),
             Shown::Whole(limit) => (Plan::Collect(limit), None),
             Shown::Ask => match self.open(place, pool, exchange, Side::Request, kind).await {
@@ -371,7 +377,7 @@ impl<'a> Chain<'a> {
         let is_partial = head.is_some_and(|head| head.status == StatusCode::PARTIAL_CONTENT);
         let no_headers = HeaderMap::new();
         let headers = head.map_or(&no_headers, |head| &head.headers);
-        let interest = &pool.layer.interests.response;
+        let interest = pool.layer.interests.response.as_ref();
         let (plan, lease) = match shown(interest, kind, headers, &body, is_partial) {
             Shown::Never => return Ok(Step::Continue(body)),
             Shown::Whole(limit) => (Plan::Collect(limit), None),
@@ -449,7 +455,7 @@ impl<'a> Chain<'a> {
 
 /// Whether a body is shown to a plugin, by what it said while it was configured.
 fn shown<S>(
-    interest: &Option<Interest>,
+    interest: Option<&Interest>,
     kind: BodyKind,
     headers: &HeaderMap,
     body: &Flow<S>,
@@ -467,6 +473,7 @@ where
 }
 
 fn failed(exchange: &Exchange, pool: &LayerPool, hook: Hook, failure: &HookFailure) -> Failure {
+    pool.layer.counts.failures.fetch_add(1, Ordering::Relaxed);
     let (plugin, hook) = (&*pool.layer.name, hook.name());
     let request_id = exchange.request_id.to_str().unwrap_or("-");
     tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");

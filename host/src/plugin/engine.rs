@@ -23,6 +23,15 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
 }
 
+impl Settings {
+    /// Whether an engine with these settings can be used where `needed` ones are asked for.
+    pub fn suffices_for(&self, needed: &Self) -> bool {
+        self.instances >= needed.instances
+            && self.memory >= needed.memory
+            && self.cache == needed.cache
+    }
+}
+
 /// Makes the engine and starts its ticker, which ends with it.
 ///
 /// # Errors

@@ -50,6 +50,9 @@ pub enum HookFailure {
     /// No instance could be made.
     #[error("no instance: {0}")]
     NoInstance(String),
+    /// It has failed too often, and is not called for a while.
+    #[error("it is not called for a while, after too many failures")]
+    Resting,
     /// All instances that `limits.instances` allows are in use.
     #[error("all its instances are in use")]
     Exhausted,
@@ -68,6 +71,11 @@ impl HookFailure {
             Some(Trap::Interrupt) => Self::Deadline,
             _ => Self::Trap(format!("{error:?}")),
         }
+    }
+
+    /// Whether it says that something is wrong with the plugin itself: see [`super::breaker`].
+    pub fn counts_against_plugin(&self) -> bool {
+        matches!(self, Self::Deadline | Self::Trap(_) | Self::NoInstance(_))
     }
 
     /// Whether the instance may be used again. After a trap its memory may hold anything.

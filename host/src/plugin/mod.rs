@@ -14,9 +14,11 @@
 //! - [`chain`]: the layers of a route around an exchange, in order on the way in, in reverse out
 //! - [`reply`]: answers that plugins make themselves
 //! - [`transform`]: a body that streams through a plugin
+//! - [`breaker`]: leaves a plugin alone that keeps failing
 //! - [`failure`]: how a hook can fail; [`undo`]: what a plugin that is skipped leaves behind: nothing
 
 pub mod bindings;
+pub mod breaker;
 pub mod builtin;
 pub mod chain;
 pub mod component;

@@ -8,6 +8,8 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -57,6 +59,19 @@ impl LayerPool {
     /// # Errors
     /// See [`HookFailure`].
     pub async fn lease(self: &Rc<Self>) -> Result<Lease, HookFailure> {
+        if !self.layer.breaker.admits(Instant::now) {
+            return Err(HookFailure::Resting);
+        }
+        let leased = self.lease_admitted().await;
+        if let Err(failure) = &leased
+            && failure.counts_against_plugin()
+        {
+            self.layer.has_failed();
+        }
+        leased
+    }
+
+    async fn lease_admitted(self: &Rc<Self>) -> Result<Lease, HookFailure> {
         match self.try_lease() {
             Err(HookFailure::Exhausted) => {}
             result => return result,
@@ -85,6 +100,8 @@ impl LayerPool {
             None => {
                 let instance = Instance::new(&self.layer)?;
                 self.live.set(self.live.get() + 1);
+                self.layer.counts.instances.fetch_add(1, Ordering::Relaxed);
+                self.layer.counts.made.fetch_add(1, Ordering::Relaxed);
                 instance
             }
         };
@@ -106,9 +123,23 @@ impl LayerPool {
             {
                 self.idle.borrow_mut().push(instance);
             }
-            _ => self.live.set(self.live.get().saturating_sub(1)),
+            _ => {
+                self.live.set(self.live.get().saturating_sub(1));
+                self.layer.counts.instances.fetch_sub(1, Ordering::Relaxed);
+            }
         }
         self.returned.notify_one();
+    }
+}
+
+impl Drop for LayerPool {
+    fn drop(&mut self) {
+        // Instances in use hold the pool: all that are left are idle.
+        let left = self.live.get();
+        self.layer
+            .counts
+            .instances
+            .fetch_sub(left, Ordering::Relaxed);
     }
 }
 
@@ -135,6 +166,10 @@ impl Lease {
             .ok_or_else(|| HookFailure::NoInstance("it has been discarded".to_owned()))?;
         instance.uses += 1;
         let result = call(instance);
+        match &result {
+            Err(failure) if failure.counts_against_plugin() => self.pool.layer.has_failed(),
+            _ => self.pool.layer.has_succeeded(),
+        }
         if let Err(failure) = &result
             && !failure.spares_instance()
         {

@@ -1,12 +1,16 @@
 //! The plugins of a configuration. Each use of a plugin with settings of its own is a *layer*; uses
 //! with the same settings share one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::{Duration, Instant};
 
+use twox_hash::XxHash64;
+use wasmtime::Engine;
 use wasmtime::component::Linker;
 
+use super::breaker::{self, Breaker};
 use super::component::{LoadError, Loaded};
 use super::failure::HookFailure;
 use super::hooks::Hooks;
@@ -15,8 +19,19 @@ use super::interest::Interests;
 use super::state::State;
 use super::{builtin, engine};
 use crate::config::{
-    ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
+    self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
 };
+
+/// What is counted of a plugin, over all its layers, workers and configurations.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Instances that exist.
+    pub instances: AtomicUsize,
+    /// Instances that were made.
+    pub made: AtomicU64,
+    /// Hooks that failed.
+    pub failures: AtomicU64,
+}
 
 /// One plugin with one configuration.
 #[derive(Debug)]
@@ -37,6 +52,41 @@ pub struct Layer {
     pub hooks: Hooks,
     /// Bodies that need not be asked about.
     pub interests: Interests,
+    /// What is counted of the plugin.
+    pub counts: Arc<Counts>,
+    /// Leaves it alone when it keeps failing.
+    pub breaker: Breaker,
+    breaker_settings: config::Breaker,
+}
+
+impl Layer {
+    /// A call has failed in a way that says something about the plugin.
+    pub(super) fn has_failed(&self) {
+        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now()) {
+            tracing::error!(
+                plugin = &*self.name,
+                "failed too often: not called for {pause:?}, its on_failure is applied"
+            );
+        }
+    }
+
+    /// A call has come to its end.
+    pub(super) fn has_succeeded(&self) {
+        if self.breaker.succeeded() == Some(breaker::Change::Closed) {
+            tracing::info!(plugin = &*self.name, "called again");
+        }
+    }
+
+    /// Whether its instances are the same as those of a layer with these settings would be.
+    fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.component, &other.component)
+            && self.name == other.name
+            && self.on_failure == other.on_failure
+            && self.isolation == other.isolation
+            && self.limits == other.limits
+            && self.breaker_settings == other.breaker_settings
+            && self.config == other.config
+    }
 }
 
 /// All layers of a configuration.
@@ -45,6 +95,22 @@ pub struct Registry {
     /// Layers; routes refer to them by index.
     pub layers: Vec<Arc<Layer>>,
     index: HashMap<(String, String), usize>,
+    /// The engine, and what it was set up for.
+    engine: Option<(Engine, engine::Settings)>,
+    /// Components by what their files hold, so that one that has not changed is not compiled again.
+    components: HashMap<Digest, Arc<Loaded>>,
+    counts: BTreeMap<String, Arc<Counts>>,
+}
+
+/// Tells apart what a component's file holds: two hashes (XXH64 with different seeds) and the length.
+type Digest = (u64, u64, usize);
+
+fn digest(bytes: &[u8]) -> Digest {
+    (
+        XxHash64::oneshot(0, bytes),
+        XxHash64::oneshot(1, bytes),
+        bytes.len(),
+    )
 }
 
 /// What happens while plugins are loaded, which can take seconds.
@@ -70,6 +136,7 @@ pub type Progress<'a> = &'a mut dyn FnMut(Event<'_>);
 struct Loader<'a> {
     config: &'a Config,
     linker: Linker<State>,
+    previous: Option<&'a Registry>,
     components: HashMap<&'a ComponentSource, Result<Arc<Loaded>, String>>,
     registry: Registry,
     problems: Vec<Problem>,
@@ -77,21 +144,45 @@ struct Loader<'a> {
 
 impl Registry {
     /// Loads every plugin and makes one instance of each layer, to see whether it takes its
-    /// configuration. Nothing else runs.
+    /// configuration. Nothing else runs. What `previous` has already and has not changed is taken over:
+    /// the engine where it is large enough, components, and layers with their warm instances.
     ///
     /// # Errors
     /// All problems at once.
-    pub fn load(config: &Config, progress: Progress<'_>) -> Result<Self, Vec<Problem>> {
+    pub fn load(
+        config: &Config,
+        previous: Option<&Self>,
+        progress: Progress<'_>,
+    ) -> Result<Self, Vec<Problem>> {
+        let counts = previous.map_or_else(BTreeMap::new, |previous| previous.counts.clone());
         if config.plugins.is_empty() {
-            return Ok(Self::default());
+            return Ok(Self {
+                counts,
+                ..Self::default()
+            });
         }
-        let engine = engine::new(&settings(config)).map_err(|error| vec![internal(&error)])?;
+        let needed = settings(config);
+        let (engine, settings, previous) = match previous {
+            Some(Self {
+                engine: Some((engine, settings)),
+                ..
+            }) if settings.suffices_for(&needed) => (engine.clone(), settings.clone(), previous),
+            _ => {
+                let engine = engine::new(&needed).map_err(|error| vec![internal(&error)])?;
+                (engine, needed, None)
+            }
+        };
         let linker = super::component::linker(&engine).map_err(|error| vec![internal(&error)])?;
         let mut loader = Loader {
             config,
             linker,
+            previous,
             components: HashMap::new(),
-            registry: Self::default(),
+            registry: Self {
+                engine: Some((engine, settings)),
+                counts,
+                ..Self::default()
+            },
             problems: Vec::new(),
         };
         for name in config.plugins.keys() {
@@ -127,6 +218,13 @@ impl Registry {
             .get(&(plugin_use.plugin.clone(), settings))
             .copied()
     }
+
+    /// What is counted of each plugin that there is or was, by name.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, &Counts)> {
+        self.counts
+            .iter()
+            .map(|(name, counts)| (name.as_str(), &**counts))
+    }
 }
 
 fn settings(config: &Config) -> engine::Settings {
@@ -145,6 +243,8 @@ fn settings(config: &Config) -> engine::Settings {
     let instances = per_worker
         .max(uses)
         .saturating_mul(config.server.workers.get())
+        // While a configuration takes another's place, instances of both exist.
+        .saturating_mul(2)
         + uses
         + 8;
     engine::Settings {
@@ -181,11 +281,12 @@ impl<'a> Loader<'a> {
             return false;
         };
         let source = &plugin.component;
-        let linker = &self.linker;
+        let (linker, previous) = (&self.linker, self.previous);
+        let known = &mut self.registry.components;
         let loaded = self
             .components
             .entry(source)
-            .or_insert_with(|| load(linker, source).map(Arc::new));
+            .or_insert_with(|| load(linker, previous, known, source));
         let Err(message) = loaded else { return true };
         self.problems.push(Problem {
             path: format!("plugins.{name}.component"),
@@ -218,7 +319,24 @@ impl<'a> Loader<'a> {
             component: Arc::clone(component),
             hooks: component.hooks(),
             interests: Interests::default(),
+            breaker: Breaker::new(plugin.breaker),
+            breaker_settings: plugin.breaker,
+            counts: Arc::clone(
+                self.registry
+                    .counts
+                    .entry(plugin_use.plugin.clone())
+                    .or_default(),
+            ),
         };
+        let kept = self.previous.and_then(|previous| {
+            let mut kept = previous.layers.iter();
+            kept.find(|kept| kept.is_like(&layer)).cloned()
+        });
+        if let Some(kept) = kept {
+            self.registry.index.insert(key, self.registry.layers.len());
+            self.registry.layers.push(kept);
+            return;
+        }
         match Instance::new(&layer) {
             Ok(mut instance) => {
                 layer.interests = instance.take_interests();
@@ -260,8 +378,24 @@ impl<'a> Loader<'a> {
     }
 }
 
-fn load(linker: &Linker<State>, source: &ComponentSource) -> Result<Loaded, String> {
-    let load = |bytes: &[u8]| Loaded::new(linker, bytes);
+fn load(
+    linker: &Linker<State>,
+    previous: Option<&Registry>,
+    known: &mut HashMap<Digest, Arc<Loaded>>,
+    source: &ComponentSource,
+) -> Result<Arc<Loaded>, String> {
+    let mut load = |bytes: &[u8]| -> Result<Arc<Loaded>, LoadError> {
+        let digest = digest(bytes);
+        let same = known
+            .get(&digest)
+            .or_else(|| previous?.components.get(&digest));
+        let loaded = match same {
+            Some(loaded) => Arc::clone(loaded),
+            None => Arc::new(Loaded::new(linker, bytes)?),
+        };
+        known.insert(digest, Arc::clone(&loaded));
+        Ok(loaded)
+    };
     match source {
         ComponentSource::Builtin(name) => {
             let bytes = builtin::component(name).ok_or_else(|| {
@@ -276,7 +410,7 @@ fn load(linker: &Linker<State>, source: &ComponentSource) -> Result<Loaded, Stri
         ComponentSource::File(path) => {
             let bytes =
                 std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            load(&bytes).map_err(|error: LoadError| format!("{}: {error}", path.display()))
+            load(&bytes).map_err(|error| format!("{}: {error}", path.display()))
         }
     }
 }

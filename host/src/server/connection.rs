@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::LINGER;
@@ -44,11 +45,13 @@ pub struct Context {
 /// faster by asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until it is cancelled. No error ends it.
+/// Accepts connections until the gateway stops. No error ends it. What the system has taken on for this socket by then is
+/// still accepted: closing the socket would reset it.
 pub async fn accept(
     worker: Rc<Worker>,
     listener: TcpListener,
     connections: Rc<RefCell<JoinSet<()>>>,
+    mut draining: watch::Receiver<bool>,
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -57,18 +60,30 @@ pub async fn accept(
             return;
         }
     };
+    let admit = |stream, peer: std::net::SocketAddr| {
+        let mut connections = connections.borrow_mut();
+        connections.spawn_local(serve(Rc::clone(&worker), stream, peer.ip()));
+        while connections.try_join_next().is_some() {}
+    };
     loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let mut connections = connections.borrow_mut();
-                connections.spawn_local(serve(Rc::clone(&worker), stream, peer.ip()));
-                while connections.try_join_next().is_some() {}
-            }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = draining.wait_for(|draining| *draining) => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => admit(stream, peer),
             Err(error) => {
                 tracing::warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..super::listen::BACKLOG {
+        let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) else {
+            break;
+        };
+        admit(stream, peer);
     }
 }
 
@@ -148,6 +163,10 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
             let _ = stream.set_zero_linger();
         }
         (Ok(()), Some(refusal)) if !signals.has_answered() => {
+            let generation = Rc::clone(&context.worker.generation.borrow());
+            if let Some(metrics) = &generation.snapshot.metrics {
+                metrics.failed(Failure::from(refusal).error_type());
+            }
             tracing::debug!(%peer, "request refused: {refusal}");
             refuse(stream, &refusal.into()).await;
         }

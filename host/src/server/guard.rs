@@ -84,6 +84,17 @@ impl Signals {
     }
 }
 
+/// What a connection without an exchange waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// Its first head.
+    First,
+    /// The rest of a head that has begun to come.
+    Rest,
+    /// Another head, after an exchange.
+    Next,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Guard<S> {
@@ -100,10 +111,7 @@ pub struct Guard<S> {
     /// Whether bytes have come in that can complete a head. Reading `held` anew for each byte of
     /// a slow client would be work that the client pays nothing for.
     unread: bool,
-    /// Whether a head has begun to come.
-    in_head: bool,
-    /// Whether the connection has carried a request yet.
-    started: bool,
+    awaited: Awaited,
     ended: bool,
     timer: Timer,
 }
@@ -121,8 +129,7 @@ impl<S> Guard<S> {
             accepted: 0,
             refusal: None,
             unread: true,
-            in_head: false,
-            started: false,
+            awaited: Awaited::First,
             ended: false,
             timer: Timer::started(timeouts.header),
         }
@@ -187,9 +194,8 @@ impl<S: AsyncRead + Unpin> Guard<S> {
                     self.unread = true;
                     self.accepted = head.length;
                     self.body = head.framing.into();
-                    self.started = true;
                     self.timer.stop();
-                    self.in_head = false;
+                    self.awaited = Awaited::Next;
                     self.signals.in_exchange.set(true);
                     return Poll::Ready(Ok(()));
                 }
@@ -204,9 +210,9 @@ impl<S: AsyncRead + Unpin> Guard<S> {
                 self.held.clear();
                 return Poll::Ready(Ok(()));
             }
-            if !self.held.is_empty() && !self.in_head {
+            if !self.held.is_empty() && self.awaited != Awaited::Rest {
                 // Begun, and not complete: most heads come whole, and need no look at the clock.
-                self.in_head = true;
+                self.awaited = Awaited::Rest;
                 self.timer.start(self.timeouts.header);
             }
             if self.poll_fill(cx)?.is_pending() {
@@ -217,7 +223,7 @@ impl<S: AsyncRead + Unpin> Guard<S> {
 
     fn poll_head_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let waiting = self.held.is_empty();
-        if waiting && self.started && !self.timer.is_running() {
+        if waiting && self.awaited == Awaited::Next && !self.timer.is_running() {
             self.timer.start(self.timeouts.idle);
         } else if !self.timer.is_running() {
             self.timer.start(self.timeouts.header);

@@ -9,7 +9,7 @@ use super::StartError;
 use crate::config::Listener;
 
 /// Connections that the system holds until they are accepted.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// The sockets of all workers.
 #[derive(Debug)]
@@ -44,6 +44,16 @@ pub fn bind(listeners: &[Listener], workers: usize) -> Result<Sockets, StartErro
         addresses,
         per_worker,
     })
+}
+
+/// Binds an address that nobody else may have at the same time.
+///
+/// # Errors
+/// The system's.
+pub fn bind_alone(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 fn open(address: SocketAddr) -> std::io::Result<TcpListener> {

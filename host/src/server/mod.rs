@@ -4,6 +4,7 @@
 //! - [`worker`]: one thread with its own runtime, connections, upstream pool and plugin instances
 //! - [`connection`]: one client's connection from accept to close
 //! - [`guard`]: shows hyper only what [`message`] and [`body_framing`] have accepted
+//! - [`reload`]: another configuration takes the place of the running one; [`watch`]: when a file changes
 //! - [`interim`]: 1xx responses on their way to the client
 //!
 //! [`Server`] is the whole of it, for the command line and for tests.
@@ -14,6 +15,8 @@ pub mod guard;
 pub mod interim;
 pub mod listen;
 pub mod message;
+pub mod reload;
+pub mod watch;
 pub mod worker;
 
 use std::net::SocketAddr;
@@ -23,18 +26,21 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
+use crate::admin::{Admin, Subject};
 use crate::config::{AccessLogPath, Config, Problem};
 use crate::observe::access_log::AccessLog;
 use crate::plugin::registry::Progress;
 use crate::snapshot::Snapshot;
+use reload::Running;
 
 /// A running gateway.
 #[derive(Debug)]
 pub struct Server {
     addresses: Vec<SocketAddr>,
-    draining: watch::Sender<bool>,
+    running: Arc<Running>,
+    admin: Option<Admin>,
+    drain_delay: Duration,
+    draining: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -90,7 +96,7 @@ impl StartError {
 /// # Errors
 /// [`StartError::Plugins`]
 pub fn load(config: &Config, progress: Progress<'_>) -> Result<Arc<Snapshot>, StartError> {
-    Snapshot::new(config, progress)
+    Snapshot::new(config, None, progress)
         .map(Arc::new)
         .map_err(|problems| StartError::Plugins {
             file: config.source.clone(),
@@ -117,24 +123,51 @@ impl Server {
             })?;
         let workers = config.server.workers.get();
         let sockets = listen::bind(&config.listeners, workers)?;
-        let (draining, _) = watch::channel(false);
+        let (draining, _) = tokio::sync::watch::channel(false);
         let connections = Arc::new(AtomicUsize::new(0));
+        let admin_socket = config
+            .admin
+            .as_ref()
+            .map(|admin| {
+                listen::bind_alone(admin.address).map_err(|source| StartError::Listen {
+                    address: admin.address,
+                    source,
+                })
+            })
+            .transpose()?;
+        let (running, is_served) = Running::new(config.clone(), snapshot);
         let mut server = Self {
             addresses: sockets.addresses,
+            running: Arc::new(running),
+            admin: None,
+            drain_delay: config.server.drain_delay,
             draining,
             workers: Vec::new(),
         };
         for (number, listeners) in sockets.per_worker.into_iter().enumerate() {
             let seed = worker::Seed {
-                snapshot: Arc::clone(&snapshot),
+                number,
+                snapshots: server.running.subscribe(),
                 listeners,
                 draining: server.draining.subscribe(),
                 grace: config.server.shutdown_grace,
                 connections: Arc::clone(&connections),
                 access_log: access_log.clone(),
             };
-            let thread = worker::spawn(number, seed).map_err(StartError::Worker)?;
+            let thread = worker::spawn(seed).map_err(StartError::Worker)?;
             server.workers.push(thread);
+        }
+        // Each worker has its instances ready, or has ended.
+        for _ in 0..workers {
+            let _ = is_served.recv_timeout(Duration::from_mins(1));
+        }
+        if let (Some(listener), Some(admin)) = (admin_socket, &config.admin) {
+            let subject = Subject {
+                running: Arc::clone(&server.running),
+                connections,
+                token: admin.token.clone(),
+            };
+            server.admin = Some(Admin::start(listener, subject).map_err(StartError::Worker)?);
         }
         Ok(server)
     }
@@ -145,13 +178,28 @@ impl Server {
         &self.addresses
     }
 
-    /// Stops accepting, lets what is in flight finish within `server.shutdown_grace`, and waits
-    /// for the workers to end.
+    /// Where the admin listener is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Admin::address)
+    }
+
+    /// The configuration that is being served, to be replaced by another.
+    pub fn running(&self) -> &Arc<Running> {
+        &self.running
+    }
+
+    /// Says that it is not ready any more, waits `server.drain_delay`, stops accepting, lets what is in
+    /// flight finish within `server.shutdown_grace`, and waits for the workers to end.
     pub fn shut_down(mut self) {
         self.finish();
     }
 
     fn finish(&mut self) {
+        if self.workers.is_empty() {
+            return;
+        }
+        self.running.stopping();
+        std::thread::sleep(self.drain_delay);
         self.draining.send_replace(true);
         for thread in self.workers.drain(..) {
             if thread.join().is_err() {

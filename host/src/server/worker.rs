@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,8 +26,10 @@ use crate::upstream::pool::Pool;
 /// What a worker is made of.
 #[derive(Debug)]
 pub struct Seed {
-    /// What to serve.
-    pub snapshot: Arc<Snapshot>,
+    /// Its number, from 0.
+    pub number: usize,
+    /// What to serve, now and from each change on.
+    pub snapshots: watch::Receiver<Update>,
     /// Its own sockets.
     pub listeners: Vec<TcpListener>,
     /// Becomes `true` when the gateway stops.
@@ -42,6 +45,8 @@ pub struct Seed {
 /// What the exchanges of one worker share.
 #[derive(Debug)]
 pub struct Worker {
+    /// Its number, from 0.
+    pub number: usize,
     /// What is being served. Replaced as a whole; an exchange keeps what it began with.
     pub generation: RefCell<Rc<Generation>>,
     /// Open client connections, over all workers.
@@ -95,21 +100,41 @@ pub struct Generation {
     pub layers: Vec<Rc<LayerPool>>,
 }
 
+/// A snapshot to be served from now on.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// What to serve.
+    pub snapshot: Arc<Snapshot>,
+    /// Each worker says here that it does.
+    pub served: mpsc::Sender<()>,
+}
+
 impl Generation {
-    /// Nothing kept yet, except one instance of each layer.
-    pub fn new(snapshot: Arc<Snapshot>) -> Self {
+    /// One instance of each layer is made now; what `previous` has of the same layers and targets, instances
+    /// and kept connections, is taken over.
+    pub fn new(snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
+        let kept = |layer| {
+            let mut pools = previous?.layers.iter();
+            pools.find(|pool| Arc::ptr_eq(&pool.layer, layer)).cloned()
+        };
+        let new = |layer| {
+            let pool = Rc::new(LayerPool::new(Arc::clone(layer)));
+            if let Err(failure) = pool.warm() {
+                tracing::error!(plugin = &*layer.name, "no first instance: {failure}");
+            }
+            pool
+        };
         let layers: Vec<Rc<LayerPool>> = snapshot
             .registry
             .layers
             .iter()
-            .map(|layer| Rc::new(LayerPool::new(Arc::clone(layer))))
+            .map(|layer| kept(layer).unwrap_or_else(|| new(layer)))
             .collect();
-        for layer in &layers {
-            if let Err(failure) = layer.warm() {
-                tracing::error!(plugin = &*layer.layer.name, "no first instance: {failure}");
-            }
-        }
         let pool = Rc::new(Pool::new(snapshot.slots));
+        if let Some(previous) = previous {
+            let common = snapshot.slots_in_common(&previous.snapshot);
+            pool.take_over(&previous.pool, common);
+        }
         Self {
             snapshot,
             pool,
@@ -125,10 +150,10 @@ const SWEEP: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// No thread or no runtime.
-pub fn spawn(number: usize, seed: Seed) -> std::io::Result<JoinHandle<()>> {
+pub fn spawn(seed: Seed) -> std::io::Result<JoinHandle<()>> {
     let (started, has_started) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
-        .name(format!("worker-{number}"))
+        .name(format!("worker-{}", seed.number))
         .spawn(move || {
             // A runtime whose tasks never leave this thread is made on it.
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -152,12 +177,16 @@ pub fn spawn(number: usize, seed: Seed) -> std::io::Result<JoinHandle<()>> {
 }
 
 async fn run(seed: Seed) {
+    let mut snapshots = seed.snapshots;
+    let first = snapshots.borrow_and_update().clone();
     let worker = Rc::new(Worker {
-        generation: RefCell::new(Rc::new(Generation::new(seed.snapshot))),
+        number: seed.number,
+        generation: RefCell::new(Rc::new(Generation::new(first.snapshot, None))),
         connections: seed.connections,
         access_log: seed.access_log,
         drain: Drain::default(),
     });
+    let _ = first.served.send(());
     let connections = Rc::new(RefCell::new(JoinSet::new()));
     let mut accepting = JoinSet::new();
     for listener in seed.listeners {
@@ -165,13 +194,17 @@ async fn run(seed: Seed) {
             Rc::clone(&worker),
             listener,
             Rc::clone(&connections),
+            seed.draining.clone(),
         ));
     }
-    accepting.spawn_local(sweep(Rc::clone(&worker)));
+    let sweeping = tokio::task::spawn_local(sweep(Rc::clone(&worker)));
+    let following = tokio::task::spawn_local(follow(Rc::clone(&worker), snapshots));
     let mut draining = seed.draining;
     // An error means that the server is gone: the same as a stop.
     let _ = draining.wait_for(|draining| *draining).await;
-    accepting.shutdown().await;
+    following.abort();
+    sweeping.abort();
+    while accepting.join_next().await.is_some() {}
     worker.drain.begin();
     let open = std::mem::take(&mut *connections.borrow_mut());
     drain(open, seed.grace).await;
@@ -182,6 +215,18 @@ async fn drain(mut open: JoinSet<()>, grace: Duration) {
     let all = async { while open.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!("connections were still open after {grace:?} and have been closed");
+    }
+}
+
+/// Serves each snapshot that comes. Exchanges that have begun end with the one that they began with.
+async fn follow(worker: Rc<Worker>, mut snapshots: watch::Receiver<Update>) {
+    while snapshots.changed().await.is_ok() {
+        let update = snapshots.borrow_and_update().clone();
+        let previous = Rc::clone(&worker.generation.borrow());
+        let next = Rc::new(Generation::new(update.snapshot, Some(&previous)));
+        worker.generation.replace(next);
+        // Nobody waits any more: then nobody need be told.
+        let _ = update.served.send(());
     }
 }
 

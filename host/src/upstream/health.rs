@@ -70,7 +70,7 @@ impl Health {
         Self {
             failures: outliers.failures,
             ejection: millis(outliers.ejection),
-            most: most_ejected(outliers.max_ejected.get(), targets),
+            most: most_ejected(outliers.max_ejected, targets),
             ejected: AtomicUsize::new(0),
             ejecting: Mutex::new(()),
             targets: std::iter::repeat_with(State::default)
@@ -185,13 +185,12 @@ fn most_ejected(share: f64, targets: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Share;
 
     fn health(failures: u32, ejection: u64, max_ejected: f64, targets: usize) -> Health {
         let outliers = Outliers {
             failures,
             ejection: Duration::from_millis(ejection),
-            max_ejected: Share::new(max_ejected).unwrap(),
+            max_ejected,
         };
         Health::new(&outliers, targets)
     }

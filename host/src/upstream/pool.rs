@@ -40,6 +40,17 @@ impl Pool {
         }
     }
 
+    /// Takes over the connections that wait in `old` for these targets.
+    pub fn take_over(&self, old: &Self, slots: impl Iterator<Item = usize>) {
+        let mut old = old.slots.borrow_mut();
+        let mut new = self.slots.borrow_mut();
+        for slot in slots {
+            if let (Some(from), Some(to)) = (old.get_mut(slot), new.get_mut(slot)) {
+                to.append(from);
+            }
+        }
+    }
+
     /// The connection to a target that was used last and is still open.
     pub fn take(&self, slot: usize) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();

@@ -36,7 +36,7 @@ impl Retries {
             } else {
                 config.on.clone()
             },
-            budget: Budget::new(config.budget.get()),
+            budget: Budget::new(config.budget),
         }
     }
 

@@ -72,7 +72,7 @@ impl Upstream {
     pub fn new(
         name: &str,
         config: &config::Upstream,
-        slots: &mut std::ops::RangeFrom<usize>,
+        slots: &mut dyn Iterator<Item = usize>,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
         let targets: Vec<Target> = config

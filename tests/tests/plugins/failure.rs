@@ -1,6 +1,6 @@
 //! `on_failure`: what becomes of an exchange whose plugin fails.
 
-use sluicegate_tests::{Answer, Upstream};
+use sluicegate_tests::{Answer, Upstream, wait_until};
 
 use crate::guests::{chain, marker, probe, probe_with, through};
 
@@ -139,4 +139,44 @@ fn a_failure_of_one_exchange_is_none_of_the_next() {
         let good = gateway.get("/").send_over(&mut wire);
         assert_eq!((failed.status(), good.status()), (500, 200));
     }
+}
+
+#[test]
+fn a_plugin_that_keeps_trapping_is_left_alone_until_it_has_recovered() {
+    let upstream = Upstream::start(|_| Answer::ok("hello"));
+    let lines = r#"on_failure = "skip"
+        breaker = { failures = 3, rate = 0.5, pause = "500ms" }"#;
+    let config = r#"request = [{ do = "append-header", name = "x-in", value = "p" }, { do = "only-with", header = "x-fail" }, { do = "panic", text = "gone" }]"#;
+    let gateway = through(&probe_with("p", lines, config), upstream.url()).start();
+    let was_called = |fail: bool| {
+        let mut request = gateway.get("/");
+        if fail {
+            request = request.header("x-fail", "1");
+        }
+        assert_eq!(request.send().status(), 200);
+        upstream.received().last().unwrap().header("x-in").is_some()
+    };
+    assert!(was_called(false));
+    for _ in 0..3 {
+        was_called(true);
+    }
+    // It would work, and is not asked.
+    assert!(!was_called(false));
+    wait_until("it is called again", || was_called(false));
+    for _ in 0..5 {
+        assert!(was_called(false));
+    }
+}
+
+#[test]
+fn errors_that_a_plugin_returns_do_not_take_it_from_others() {
+    let upstream = Upstream::start(|_| Answer::ok("hello"));
+    let lines = r"breaker = { failures = 1, rate = 0.0 }";
+    let config =
+        r#"request = [{ do = "only-with", header = "x-fail" }, { do = "fail", text = "no" }]"#;
+    let gateway = through(&probe_with("p", lines, config), upstream.url()).start();
+    for _ in 0..5 {
+        assert_eq!(gateway.get("/").header("x-fail", "1").send().status(), 500);
+    }
+    assert_eq!(gateway.get("/").send().status(), 200);
 }

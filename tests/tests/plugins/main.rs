@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod admin;
 mod balancing;
 mod chain;
 mod command_line;
@@ -18,6 +19,7 @@ mod instances;
 mod limits;
 mod modifier;
 mod output;
+mod reload;
 mod request_body;
 mod response_body;
 mod stock_body_mutate;

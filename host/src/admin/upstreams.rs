@@ -1,0 +1,20 @@
+//! The upstreams and the state of their targets.
+
+use serde_json::{Value, json};
+
+use crate::server::reload::Running;
+
+pub(super) fn list(running: &Running) -> Value {
+    let snapshot = running.snapshot();
+    let upstreams = snapshot.upstreams.iter().map(|upstream| {
+        let targets = upstream.targets.iter().map(|target| {
+            json!({
+                "target": target.endpoint.to_string(),
+                "in_flight": target.in_flight(),
+            })
+        });
+        let targets: Vec<Value> = targets.collect();
+        json!({ "name": &*upstream.name, "targets": targets })
+    });
+    Value::Array(upstreams.collect())
+}

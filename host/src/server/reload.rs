@@ -1,0 +1,190 @@
+//! Another configuration takes the place of the one that is being served.
+//!
+//! It is read, checked, compiled and configured beside the running one, and given to all workers at
+//! once when it is whole; a bad one is refused and changes nothing. What is the same in both (plugins
+//! and their instances, upstreams and their connections) is taken over, and what is replaced ends with the
+//! last exchange that uses it.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::worker::Update;
+use crate::config::{self, Config, ConfigError, Problem};
+use crate::plugin::registry::Event;
+use crate::snapshot::Snapshot;
+
+/// Workers take up a configuration between two steps of their work, within milliseconds. One that does not within this
+/// time is busy beyond measure; it follows when it can.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The configuration that is being served, and the way to another.
+#[derive(Debug)]
+pub struct Running {
+    updates: watch::Sender<Update>,
+    /// Locked while a configuration is loaded: one at a time.
+    config: Mutex<Config>,
+    workers: usize,
+    is_stopping: AtomicBool,
+    /// Reloads that took effect.
+    pub reloads: AtomicU64,
+    /// Reloads that were refused.
+    pub refusals: AtomicU64,
+}
+
+/// What a reload did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Warnings about the new configuration.
+    pub warnings: Vec<String>,
+    /// Keys that have changed and take effect at the next start only.
+    pub at_next_start: Vec<&'static str>,
+}
+
+/// Why the configuration stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file can't be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its plugins can't be used.
+    #[error("{}", super::list(.file, .problems))]
+    Plugins {
+        /// The configuration file.
+        file: PathBuf,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
+}
+
+impl Running {
+    /// Begins with a snapshot of this configuration. The receiver hears from each worker when it serves it.
+    pub fn new(config: Config, snapshot: Arc<Snapshot>) -> (Self, mpsc::Receiver<()>) {
+        let (served, is_served) = mpsc::channel();
+        let running = Self {
+            updates: watch::Sender::new(Update { snapshot, served }),
+            workers: config.server.workers.get(),
+            config: Mutex::new(config),
+            is_stopping: AtomicBool::new(false),
+            reloads: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
+        };
+        (running, is_served)
+    }
+
+    /// What workers follow.
+    pub fn subscribe(&self) -> watch::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    /// What is being served.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.updates.borrow().snapshot)
+    }
+
+    /// The gateway stops: it is not ready for new requests, though it still serves those that come.
+    pub fn stopping(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::stopping`] was called.
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// The files that the configuration is made of: its own, and the components'.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let components = config.plugins.values().filter_map(|plugin| {
+            let config::ComponentSource::File(path) = &plugin.component else {
+                return None;
+            };
+            Some(path.clone())
+        });
+        std::iter::once(config.source.clone())
+            .chain(components)
+            .collect()
+    }
+
+    /// Reads the configuration's file again. Takes as long as its plugins take to compile, and returns when all workers
+    /// serve it.
+    ///
+    /// # Errors
+    /// See [`ReloadError`]; everything stays as it was.
+    pub fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let mut running = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.load(&running);
+        match &result {
+            Ok((_, reloaded)) => {
+                self.reloads.fetch_add(1, Ordering::Relaxed);
+                for warning in &reloaded.warnings {
+                    tracing::warn!("{warning}");
+                }
+                for key in &reloaded.at_next_start {
+                    tracing::warn!("{key} has changed; that takes effect at the next start");
+                }
+                tracing::info!("reloaded {}", running.source.display());
+            }
+            Err(error) => {
+                self.refusals.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("not reloaded, the configuration stays as it was:\n{error}");
+            }
+        }
+        let (config, reloaded) = result?;
+        *running = config;
+        Ok(reloaded)
+    }
+
+    fn load(&self, running: &Config) -> Result<(Config, Reloaded), ReloadError> {
+        let loaded = config::load(&running.source)?;
+        let config = loaded.config;
+        let snapshot = Snapshot::new(&config, Some(&self.snapshot()), &mut |_: Event<'_>| {});
+        let snapshot = snapshot.map_err(|problems| ReloadError::Plugins {
+            file: config.source.clone(),
+            problems,
+        })?;
+        let (served, is_served) = mpsc::channel();
+        self.updates.send_replace(Update {
+            snapshot: Arc::new(snapshot),
+            served,
+        });
+        for _ in 0..self.workers {
+            if is_served.recv_timeout(PATIENCE).is_err() {
+                tracing::warn!("a worker has not taken up the new configuration yet");
+                break;
+            }
+        }
+        let reloaded = Reloaded {
+            warnings: loaded
+                .warnings
+                .iter()
+                .map(|warning| warning.in_file(&config.source).to_string())
+                .collect(),
+            at_next_start: at_next_start(running, &config),
+        };
+        Ok((config, reloaded))
+    }
+}
+
+/// Keys that sockets and threads were made of.
+fn at_next_start(running: &Config, new: &Config) -> Vec<&'static str> {
+    [
+        ("listeners", running.listeners != new.listeners),
+        (
+            "server.workers",
+            running.server.workers != new.server.workers,
+        ),
+        (
+            "server.shutdown_grace",
+            running.server.shutdown_grace != new.server.shutdown_grace,
+        ),
+        ("admin", running.admin != new.admin),
+        ("access_log", running.access_log != new.access_log),
+    ]
+    .into_iter()
+    .filter_map(|(key, has_changed)| has_changed.then_some(key))
+    .collect()
+}

@@ -1,0 +1,87 @@
+//! Reloads the configuration when its file, or one of its components, changes.
+//!
+//! The files are looked at once a second. That works where notifications do not: over network file systems, and
+//! where an orchestrator swaps a symbolic link. A change is taken up when two looks in a row have seen the same,
+//! so that a file is not read while it is being written; a configuration that is refused is not tried again before
+//! something changes.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use super::reload::Running;
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks until it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a look at a file sees; `None` where there is none.
+type Sight = Option<(SystemTime, u64, u64)>;
+
+fn look(files: Vec<PathBuf>) -> Vec<(PathBuf, Sight)> {
+    let see = |path: PathBuf| {
+        let sight = std::fs::metadata(&path)
+            .ok()
+            .and_then(|file| Some((file.modified().ok()?, file.len(), file.ino())));
+        (path, sight)
+    };
+    files.into_iter().map(see).collect()
+}
+
+impl Watch {
+    /// Starts to look, at what is there now.
+    ///
+    /// # Errors
+    /// No thread.
+    pub fn start(running: Arc<Running>) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || watch(&running, &stopped))?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that watches the configuration has panicked");
+        }
+    }
+}
+
+fn watch(running: &Running, stopped: &mpsc::Receiver<()>) {
+    let mut served = look(running.files());
+    let mut before = served.clone();
+    while stopped.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
+        let now = look(running.files());
+        let is_settled = now == before;
+        before.clone_from(&now);
+        if now != served && is_settled {
+            // Whatever comes of it is in the log, and counted.
+            let _ = running.reload();
+            // The new configuration may name other files: those as they are now, the old ones as they were read.
+            served = look(running.files());
+            for (path, sight) in &mut served {
+                if let Some((_, seen)) = now.iter().find(|(seen, _)| seen == path) {
+                    *sight = *seen;
+                }
+            }
+            before.clone_from(&served);
+        }
+    }
+}
