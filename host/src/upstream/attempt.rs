@@ -86,13 +86,15 @@ impl Sending<'_> {
         exchange: &Exchange,
         mut body: RequestBody,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let place = match &self.upstream.limits {
-            None => None,
-            Some(limits) => match limits.enter() {
-                Some(place) => Some(place),
-                None => Some(Box::pin(self.wait(limits)).await?),
-            },
-        };
+        let mut began = self.began;
+        let mut place = None;
+        if let Some(limits) = &self.upstream.limits {
+            place = limits.enter();
+            if place.is_none() {
+                place = Some(Box::pin(self.wait(limits)).await?);
+                began = Instant::now();
+            }
+        }
         let key = key::of(&self.upstream.hash_on, exchange);
         let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
         let mut next = candidates.next();
@@ -106,7 +108,6 @@ impl Sending<'_> {
         let mut left = retries.attempts;
         let upload = upload_of(&body);
         let replay = replay_of(exchange, &body);
-        let mut began = self.began;
         let mut result = loop {
             let Some(index) = next else {
                 let upstream = self.upstream.name.to_string();
@@ -224,7 +225,7 @@ impl Sending<'_> {
         mut body: RequestBody,
         upload: Option<&Upload>,
         replay: Option<&Bytes>,
-        began: Instant,
+        mut began: Instant,
     ) -> Attempted {
         let in_flight = InFlight::new(Arc::clone(self.upstream), index);
         let target = self.upstream.targets.get(index);
@@ -235,7 +236,11 @@ impl Sending<'_> {
                 Some(connection) => connection,
                 // Boxed, as all that is seldom awaited: it would make every request's future larger.
                 None => match Box::pin(self.open(target)).await {
-                    Ok(connection) => connection,
+                    Ok(connection) => {
+                        // Connecting has a limit of its own.
+                        began = Instant::now();
+                        connection
+                    }
                     Err(failure) => {
                         let (failure, unsent) = (failure.into(), Some(body));
                         return Err(Box::new(Failed { failure, unsent }));
