@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sluicegate::config;
 use sluicegate::server::Server;
+use sluicegate::server::reload::Running;
 
 use crate::message::Transcript;
 use crate::request::RequestBuilder;
@@ -47,6 +48,11 @@ impl Gateway {
     /// A configuration as it stands in a file; more can be added.
     pub fn from_toml(text: &str) -> GatewayBuilder {
         Self::new().toml(text)
+    }
+
+    /// The configuration that it serves, with the state of its upstreams and plugins.
+    pub fn running(&self) -> &Running {
+        self.server.running()
     }
 
     /// Its first listener's address.

@@ -12,6 +12,7 @@ mod broken_bodies;
 mod connections;
 mod drain;
 mod failing_upstreams;
+mod faults;
 mod forwarding;
 mod health_checks;
 mod interim;
