@@ -155,6 +155,8 @@ pub fn status(status: u16) -> Result<StatusCode, EditError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn edit(edits: impl FnOnce(&mut Fields<'_>)) -> HeaderMap {
@@ -224,6 +226,54 @@ mod tests {
         assert!(authority("a.example:80").is_ok());
         for text in ["", "a b", "u@a", "a/b", "a\r\n"] {
             assert!(authority(text).is_err(), "{text:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a plugin hands over, what comes out is a head that can be read in one way.
+        #[test]
+        fn no_edit_makes_a_head_that_reads_otherwise(
+            edits in prop::collection::vec(
+                (0_u8..4, prop_oneof![any::<String>(), "[A-Za-z-]{1,20}", Just("Transfer-Encoding".to_owned())],
+                 prop::collection::vec(any::<u8>(), 0..20)),
+                0..20,
+            ),
+        ) {
+            let headers = edit(|fields| {
+                for (kind, name, value) in edits {
+                    // A refused edit is one of the outcomes.
+                    let _ = match kind {
+                        0 => fields.set(&name, value),
+                        1 => fields.append(&name, value),
+                        2 => fields.set_default(&name, value),
+                        _ => {
+                            remove(fields.headers, &name);
+                            Ok(())
+                        }
+                    };
+                }
+            });
+            prop_assert!(headers.len() <= 3);
+            let mut wire = b"GET / HTTP/1.1\r\n".to_vec();
+            let mut expected = Vec::new();
+            for (name, value) in &headers {
+                prop_assert!(!hop_by_hop::is_forbidden(name) && name != http::header::HOST);
+                wire.extend_from_slice(name.as_str().as_bytes());
+                wire.extend_from_slice(b": ");
+                wire.extend_from_slice(value.as_bytes());
+                wire.extend_from_slice(b"\r\n");
+                expected.push((name.as_str().to_owned(), value.as_bytes().trim_ascii().to_vec()));
+            }
+            wire.extend_from_slice(b"\r\n");
+            let mut space = [httparse::EMPTY_HEADER; 8];
+            let mut request = httparse::Request::new(&mut space);
+            prop_assert_eq!(request.parse(&wire), Ok(httparse::Status::Complete(wire.len())));
+            let read: Vec<_> = request
+                .headers
+                .iter()
+                .map(|field| (field.name.to_owned(), field.value.trim_ascii().to_vec()))
+                .collect();
+            prop_assert_eq!(read, expected);
         }
     }
 }

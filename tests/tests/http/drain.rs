@@ -118,3 +118,35 @@ fn the_process_ends_with_0_after_the_last_response() {
         assert_eq!(finished.code(), 0, "{finished:?}");
     }
 }
+
+#[test]
+fn a_response_that_begins_during_a_drain_announces_the_end_of_its_connection() {
+    let (arrived, go_on) = (Signal::new(), Signal::new());
+    let upstream = RawUpstream::start({
+        let (arrived, go_on) = (arrived.clone(), go_on.clone());
+        move |wire| {
+            let _ = wire.read_head();
+            arrived.give();
+            go_on.wait("the gateway stops");
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("shutdown_grace = \"30s\"")
+        .start();
+    let address = gateway.address();
+    let mut wire = gateway.connect();
+    gateway.get("/").write(&mut wire);
+    arrived.wait("the exchange is going on");
+    let stopping = std::thread::spawn(move || gateway.shut_down());
+    wait_until("nobody listens", || TcpStream::connect(address).is_err());
+    go_on.give();
+    let head = wire.read_head();
+    assert_eq!(
+        (head.status(), head.header("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(wire.read_exact(2), b"ok");
+    assert_eq!(wire.read_to_close().end, End::Closed);
+    stopping.join().unwrap();
+}
