@@ -34,6 +34,8 @@ pub struct Snapshot {
     upstream_names: HashMap<String, usize>,
     /// What `upstreams` were made of.
     upstream_configs: Vec<config::Upstream>,
+    /// What `routes` were made of.
+    route_configs: Vec<config::Route>,
     /// Places in the pools of connections: one for each target, numbered below this.
     pub slots: usize,
     /// The plugins.
@@ -64,7 +66,7 @@ pub struct Route {
 impl Snapshot {
     /// Loads the plugins of a configuration, and numbers everything. What has not changed since
     /// `previous` is taken over: plugins with their instances, upstreams with what is known of their
-    /// targets.
+    /// targets, routes with who is on them.
     ///
     /// # Errors
     /// What is wrong with plugins; the rest has been checked when the file was read.
@@ -125,7 +127,7 @@ impl Snapshot {
                     .filter_map(|plugin_use| registry.layer_of(config, plugin_use))
                     .collect(),
                 timeout: route.timeout,
-                concurrency: route.concurrency.map(|most| Arc::new(Semaphore::new(most))),
+                concurrency: room(route, previous),
                 preserve_host: route.preserve_host,
                 metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });
@@ -141,6 +143,7 @@ impl Snapshot {
             routes,
             slots: slots_of(&upstreams).max().map_or(0, |last| last + 1),
             upstream_configs: config.upstreams.values().cloned().collect(),
+            route_configs: config.routes.clone(),
             upstreams,
             upstream_names,
             registry,
@@ -179,6 +182,7 @@ impl Snapshot {
                 upstreams: Vec::new(),
                 upstream_names: HashMap::new(),
                 upstream_configs: Vec::new(),
+                route_configs: Vec::new(),
                 slots: 0,
                 registry: Registry::default(),
                 metrics: None,
@@ -191,6 +195,29 @@ impl Snapshot {
     pub fn upstream_named(&self, name: &str) -> Option<usize> {
         self.upstream_names.get(name).copied()
     }
+}
+
+/// Room for as many exchanges as a route may have at the same time. Where the route was there before, with
+/// the same limit, it is the same room: those who are in it count on.
+fn room(route: &config::Route, previous: Option<&Snapshot>) -> Option<Arc<Semaphore>> {
+    let most = route.concurrency?;
+    let is_same = |before: &config::Route| {
+        (
+            &before.host,
+            &before.path,
+            &before.methods,
+            before.concurrency,
+        ) == (&route.host, &route.path, &route.methods, route.concurrency)
+    };
+    let kept = previous.and_then(|previous| {
+        let mut before = previous.route_configs.iter().zip(&previous.routes);
+        before
+            .find(|(config, _)| is_same(config))?
+            .1
+            .concurrency
+            .clone()
+    });
+    kept.or_else(|| Some(Arc::new(Semaphore::new(most))))
 }
 
 fn slots_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = usize> {

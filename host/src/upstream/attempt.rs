@@ -44,6 +44,18 @@ pub struct Sending<'a> {
     pub interim: Option<Arc<Interim>>,
 }
 
+/// What is sent, once or several times. Attempts borrow it: what they take by value would make every
+/// request's future larger.
+struct Message<'a> {
+    exchange: &'a Exchange,
+    /// Of the next attempt.
+    body: RequestBody,
+    /// The body once more, where it may be sent twice.
+    replay: Option<Bytes>,
+    /// The body on its way, where it comes from the client.
+    upload: Option<Rc<Upload>>,
+}
+
 /// An attempt that came to nothing.
 #[derive(Debug)]
 struct Failed {
@@ -57,6 +69,12 @@ struct Again {
     body: RequestBody,
     /// Whether a target may have begun to work on it.
     was_sent: bool,
+}
+
+impl Message<'_> {
+    fn take_body(&mut self) -> RequestBody {
+        std::mem::replace(&mut self.body, RequestBody::Empty)
+    }
 }
 
 impl From<Failure> for Box<Failed> {
@@ -84,8 +102,14 @@ impl Sending<'_> {
     pub async fn send(
         &self,
         exchange: &Exchange,
-        mut body: RequestBody,
+        body: RequestBody,
     ) -> Result<Response<UpstreamBody>, Failure> {
+        let mut message = Message {
+            exchange,
+            replay: replay_of(exchange, &body),
+            upload: upload_of(&body),
+            body,
+        };
         let mut began = self.began;
         let mut place = None;
         if let Some(limits) = &self.upstream.limits {
@@ -106,28 +130,18 @@ impl Sending<'_> {
         let retries = &self.upstream.retries;
         retries.count_request();
         let mut left = retries.attempts;
-        let upload = upload_of(&body);
-        let replay = replay_of(exchange, &body);
         let mut result = loop {
             let Some(index) = next else {
                 let upstream = self.upstream.name.to_string();
                 break Err(UpstreamFailure::NoTarget { upstream }.into());
             };
             let picked = self.upstream.is_timed.then(Instant::now);
-            let mut attempted = self
-                .attempt(
-                    exchange,
-                    index,
-                    body,
-                    upload.as_deref(),
-                    replay.as_ref(),
-                    began,
-                )
-                .await;
+            let mut attempted = self.attempt(&mut message, index, began).await;
             let is_first = left == retries.attempts;
-            self.report(index, picked, &attempted, upload.as_deref(), is_first);
+            let upload = message.upload.as_deref();
+            self.report(index, picked, &attempted, upload, is_first);
             let again = if left > 0 {
-                self.again(&mut attempted, replay.as_ref())
+                self.again(&mut attempted, message.replay.as_ref())
             } else {
                 None
             };
@@ -148,7 +162,7 @@ impl Sending<'_> {
                 Err(failed) => tracing::debug!("another target is tried: {}", failed.failure),
             }
             left -= 1;
-            body = again.body;
+            message.body = again.body;
         };
         if let (Ok(response), Some(place)) = (&mut result, place) {
             response.body_mut().keep(place);
@@ -220,11 +234,8 @@ impl Sending<'_> {
     /// Sends the request to this target, over a kept connection where there is one.
     async fn attempt(
         &self,
-        exchange: &Exchange,
+        message: &mut Message<'_>,
         index: usize,
-        mut body: RequestBody,
-        upload: Option<&Upload>,
-        replay: Option<&Bytes>,
         mut began: Instant,
     ) -> Attempted {
         let in_flight = InFlight::new(Arc::clone(self.upstream), index);
@@ -242,13 +253,15 @@ impl Sending<'_> {
                         connection
                     }
                     Err(failure) => {
-                        let (failure, unsent) = (failure.into(), Some(body));
+                        let (failure, unsent) = (failure.into(), Some(message.take_body()));
                         return Err(Box::new(Failed { failure, unsent }));
                     }
                 },
             };
             let reused = connection.served > 0;
-            let request = self.request(exchange, target, body)?;
+            let body = message.take_body();
+            let request = self.request(message.exchange, target, body)?;
+            let upload = message.upload.as_deref();
             let limit = self.upstream.timeouts.response;
             let deadline = Deadline {
                 upload,
@@ -283,7 +296,7 @@ impl Sending<'_> {
             }
             // The target may close a kept connection just when it is used again. That is nobody's
             // failure: where the request can be sent once more it is, on a fresh connection.
-            body = match (unsent, replay) {
+            message.body = match (unsent, &message.replay) {
                 (Some(unsent), _) if reused => unsent,
                 (None, Some(replay)) if reused && !source.is_parse() => {
                     RequestBody::whole(replay.clone())

@@ -323,3 +323,27 @@ fn another_process_takes_the_port_over_while_the_first_drains() {
     let response = RequestBuilder::new(address, "GET", "/quick").send();
     assert_eq!(response.status(), 200);
 }
+
+#[test]
+fn who_is_on_a_route_counts_in_its_concurrency_after_a_reload() {
+    let go_on = Signal::new();
+    let upstream = RawUpstream::start({
+        let go_on = go_on.clone();
+        move |wire| {
+            let _ = wire.read_head();
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+            go_on.wait("the test goes on");
+            wire.write("body");
+        }
+    });
+    let text = configuration(1, "", &upstream.url(), "/") + "concurrency = 1\n";
+    let live = Live::start(&text);
+    let mut wire = Wire::new(std::net::TcpStream::connect(live.server.addresses()[0]).unwrap());
+    live.get("/").write(&mut wire);
+    assert_eq!(wire.read_head().status(), 200);
+    live.reload(&(text + "timeout = \"7s\"\n")).unwrap();
+    assert_eq!(live.get("/").send().status(), 503);
+    go_on.give();
+    assert_eq!(wire.read_exact(4), b"body");
+    wait_until("the place is free", || live.get("/").send().status() == 200);
+}
