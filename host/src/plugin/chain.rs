@@ -423,9 +423,7 @@ impl<'a> Chain<'a> {
                 return Err(StepFailure::Plugin(HookFailure::BodyTooLarge(limit), None));
             }
             Err(CollectError::Broken(error)) => {
-                let failure = BrokeBody::cause(&*error)
-                    .unwrap_or_else(|| Failure::BrokenBody(error.to_string()));
-                return Err(StepFailure::Other(failure));
+                return Err(StepFailure::Other(Failure::of_response_body(&error)));
             }
         };
         let call = |instance: &mut Instance| instance.receive(exchange, Side::Response, &whole);

@@ -229,6 +229,8 @@ fn a_dead_target_costs_nobody_a_request_where_there_are_retries() {
         "balance = \"round-robin\"",
         "balance = \"weighted-round-robin\"",
         "balance = \"consistent-hash\"\nhash_on = \"query:id\"",
+        "balance = \"maglev\"\nhash_on = \"query:id\"",
+        "balance = \"consistent-hash\"\nhash_on = \"query:id\"\nbounded_load = 1.25",
         "balance = \"least-request\"",
     ] {
         let with = |attempts: u32| {
@@ -284,4 +286,18 @@ fn least_request_leaves_a_busy_target_alone() {
 
     release.send(()).unwrap();
     assert_eq!(held.read_response("GET").text(), busy);
+}
+
+#[test]
+fn a_target_that_fails_fast_does_not_attract_traffic_under_peak_ewma() {
+    let slow = Upstream::start(|_| Answer::ok("slow").pause(std::time::Duration::from_millis(5)));
+    let failing = Upstream::start(|_| Answer::status(503));
+    let targets = [(failing.url(), 1), (slow.url(), 1)];
+    let gateway = balanced("balance = \"peak-ewma\"", &targets).start();
+    for _ in 0..60 {
+        gateway.get("/").send();
+    }
+    // Answering at once it would get nearly all requests, were its failures not charged.
+    let (failures, answers) = (failing.received().len(), slow.received().len());
+    assert!(answers > 40, "{failures} {answers}");
 }

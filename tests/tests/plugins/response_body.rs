@@ -384,3 +384,22 @@ fn a_body_that_breaks_off_upstream_breaks_off_behind_a_plugin() {
         assert_eq!(collecting.get(path).send().status(), 502, "{path}");
     }
 }
+
+#[test]
+fn a_body_that_falls_silent_while_it_is_collected_is_a_502_that_says_so() {
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nfirst");
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::new()
+        .toml(&probe("p", &wish("collect", "unchanged")))
+        .upstream_with("a", [upstream.url()], "timeouts = { idle = \"300ms\" }")
+        .route_with("/{*rest}", "a", "plugins = [\"p\"]")
+        .start();
+    let response = gateway.get("/").send();
+    assert_eq!(
+        (response.status(), response.header("proxy-status")),
+        (504, Some("sluicegate; error=connection_read_timeout"))
+    );
+}
