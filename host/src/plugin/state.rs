@@ -32,7 +32,6 @@ pub struct State {
     pub limits: StoreLimits,
     wasi: WasiCtx,
     table: ResourceTable,
-    random: WasiRandomCtx,
 }
 
 impl std::fmt::Debug for State {
@@ -62,13 +61,12 @@ impl State {
                 .table_elements(100_000)
                 .build(),
             table,
-            random: WasiRandomCtx::default(),
         }
     }
 
     /// Random numbers for the guest.
     pub fn randomness(&mut self) -> &mut WasiRandomCtx {
-        &mut self.random
+        self.wasi.random()
     }
 }
 

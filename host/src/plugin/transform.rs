@@ -57,9 +57,14 @@ impl Transform {
 
 impl Drop for Transform {
     fn drop(&mut self) {
+        if self.lease.is_spent() {
+            return;
+        }
         let handle = self.handle;
-        // Where this fails the instance is discarded, and the transform with it.
-        let _ = self.lease.run(|instance| instance.drop_transform(handle));
+        // Where this fails the instance is discarded, and the transform with it. The body is through by now.
+        if let Err(failure) = self.lease.run(|instance| instance.drop_transform(handle)) {
+            self.report(&failure);
+        }
     }
 }
 

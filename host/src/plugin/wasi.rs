@@ -31,6 +31,9 @@ use wasmtime_wasi_io::bindings::wasi::io as async_io;
 use super::host_log::{Output, printable};
 use super::state::State;
 
+/// Random bytes of one call, which the host makes before the guest has to have room for them.
+const MAX_RANDOM: u64 = 64 * 1024;
+
 /// A context in which nothing is granted.
 pub fn nothing_granted(output: &Output) -> WasiCtx {
     let output = LogStream(output.clone());
@@ -39,6 +42,7 @@ pub fn nothing_granted(output: &Output) -> WasiCtx {
         .stdout(output.clone())
         .stderr(output)
         .allow_blocking_current_thread(true)
+        .max_random_size(MAX_RANDOM)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);

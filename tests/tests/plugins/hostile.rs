@@ -214,3 +214,14 @@ fn a_transform_of_a_response_body() {
         siege.end();
     }
 }
+
+#[test]
+fn a_transform_that_does_not_end_when_its_body_has() {
+    let config = r#"response_body = { plan = "stream", then = "spin-when-dropped" }"#;
+    let siege = Siege::with(SHORT, config);
+    for _ in 0..3 {
+        let response = siege.send();
+        assert_eq!((response.status(), response.text()), (200, "hello"));
+    }
+    siege.end();
+}

@@ -52,6 +52,8 @@ enum Then {
     /// These two only when the body ends.
     PanicAtEnd,
     SpinAtEnd,
+    /// And this one when it is through.
+    SpinWhenDropped,
     /// What comes out has no end.
     Swell,
 }
@@ -118,7 +120,11 @@ impl Transform for Stream {
                 chunk
             }
             Then::Replace | Then::Swallow => Vec::new(),
-            Then::Unchanged | Then::Reply | Then::PanicAtEnd | Then::SpinAtEnd => chunk,
+            Then::Unchanged
+            | Then::Reply
+            | Then::PanicAtEnd
+            | Then::SpinAtEnd
+            | Then::SpinWhenDropped => chunk,
             failing => fail(failing, &self.text)?,
         })
     }
@@ -130,6 +136,14 @@ impl Transform for Stream {
             Then::SpinAtEnd => fail(Then::Spin, &self.text)?,
             _ => Vec::new(),
         })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if matches!(self.then, Then::SpinWhenDropped) {
+            let _: Result<()> = fail(Then::Spin, "");
+        }
     }
 }
 
