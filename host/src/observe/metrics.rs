@@ -161,8 +161,8 @@ impl RouteMetrics {
     }
 }
 
-/// Distinct metric names that plugins may make, all together.
-const MAX_PLUGIN_METRICS: usize = 1000;
+/// Distinct metric names that one plugin may make: none can take another's.
+const MAX_PLUGIN_METRICS: usize = 200;
 
 /// A plugin's metric.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -189,10 +189,15 @@ fn update(plugin: &str, name: String, change: impl FnOnce(&mut PluginMetric)) {
     let mut table = PLUGIN_METRICS
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    let full = table.len() >= MAX_PLUGIN_METRICS;
     let key = (plugin.to_owned(), name);
-    if full && !table.contains_key(&key) {
-        return;
+    if !table.contains_key(&key) {
+        let first = (plugin.to_owned(), String::new());
+        let own = table
+            .range(first..)
+            .take_while(|((other, _), _)| other == plugin);
+        if own.count() >= MAX_PLUGIN_METRICS {
+            return;
+        }
     }
     change(table.entry(key).or_default());
 }

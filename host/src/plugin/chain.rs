@@ -6,14 +6,13 @@
 //! failing plugin can't be taken back; it is broken off.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
 
 use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
-use super::failure::{BrokeBody, Hook, HookFailure};
+use super::failure::{BrokeBody, Hook, HookFailure, report};
 use super::instance::{Change, Direction, Instance, Plan, Side, Verdict};
 use super::interest::{Interest, Shown};
 use super::pool::{LayerPool, Lease};
@@ -250,7 +249,7 @@ impl<'a> Chain<'a> {
                 return Ok(Step::Continue(body));
             }
             (Plan::Stream(handle), Some(lease)) => {
-                let transform = Transform::new(lease, handle, Side::Request);
+                let transform = Transform::new(lease, handle, Side::Request, exchange);
                 if kind == BodyKind::None {
                     return Ok(Step::Continue(body));
                 }
@@ -393,7 +392,7 @@ impl<'a> Chain<'a> {
             }
             (Plan::Stream(_), None) => return Ok(Step::Continue(body)),
             (Plan::Stream(handle), Some(lease)) => {
-                let transform = Transform::new(lease, handle, Side::Response);
+                let transform = Transform::new(lease, handle, Side::Response, exchange);
                 if let Some(response) = &mut exchange.response {
                     representation::streamed(&mut response.headers);
                 }
@@ -471,11 +470,8 @@ where
 }
 
 fn failed(exchange: &Exchange, pool: &LayerPool, hook: Hook, failure: &HookFailure) -> Failure {
-    pool.layer.counts.failures.fetch_add(1, Ordering::Relaxed);
-    let (plugin, hook) = (&*pool.layer.name, hook.name());
-    let request_id = exchange.request_id.to_str().unwrap_or("-");
-    tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");
-    Failure::Plugin(format!("{plugin}, {hook}: {failure}"))
+    report(&pool.layer, hook, &exchange.request_id, failure);
+    Failure::Plugin(format!("{}, {}: {failure}", pool.layer.name, hook.name()))
 }
 
 fn client_failure(error: &BodyError) -> ClientFailure {

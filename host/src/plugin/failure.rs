@@ -2,9 +2,13 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use wasmtime::Trap;
+use http::HeaderValue;
+use wasmtime::{Trap, WasmBacktrace};
 
+use super::host_log::{printable, printable_lines};
+use super::registry::Layer;
 use crate::exchange::Failure;
 
 /// The hooks, named as in the contract.
@@ -38,15 +42,23 @@ impl Hook {
 /// Why a hook failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HookFailure {
-    /// The guest returned an error: its own words.
+    /// The guest returned an error: its own words, made [`printable`].
     #[error("the plugin says: {0}")]
     Guest(String),
     /// It computed for longer than `limits.time`.
     #[error("it ran for longer than its time limit")]
-    Deadline,
-    /// It trapped; the text holds wasmtime's reason and the guest's stack.
-    #[error("it trapped: {0}")]
-    Trap(String),
+    Deadline {
+        /// Where it was; may be empty.
+        stack: String,
+    },
+    /// It trapped.
+    #[error("it trapped: {reason}")]
+    Trap {
+        /// What kind of trap.
+        reason: String,
+        /// Where it was; may be empty.
+        stack: String,
+    },
     /// No instance could be made.
     #[error("no instance: {0}")]
     NoInstance(String),
@@ -67,9 +79,33 @@ pub enum HookFailure {
 impl HookFailure {
     /// A failed call of a typed function.
     pub fn from_call(error: &wasmtime::Error) -> Self {
+        let stack = error
+            .downcast_ref::<WasmBacktrace>()
+            .map_or_else(String::new, |stack| printable_lines(&stack.to_string()));
         match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => Self::Deadline,
-            _ => Self::Trap(format!("{error:?}")),
+            Some(Trap::Interrupt) => Self::Deadline { stack },
+            _ => Self::Trap {
+                reason: printable(&error.root_cause().to_string()),
+                stack,
+            },
+        }
+    }
+
+    /// The guest's own words.
+    pub fn from_guest(text: &str) -> Self {
+        Self::Guest(printable(text))
+    }
+
+    /// The guest's own words about its configuration, which are shown to whoever wrote that: lines stay lines.
+    pub fn from_configure(text: &str) -> Self {
+        Self::Guest(printable_lines(text))
+    }
+
+    /// Where the guest was when it was stopped.
+    fn stack(&self) -> Option<&str> {
+        match self {
+            Self::Deadline { stack } | Self::Trap { stack, .. } if !stack.is_empty() => Some(stack),
+            _ => None,
         }
     }
 
@@ -84,6 +120,23 @@ impl HookFailure {
             self,
             Self::Guest(_) | Self::BodyTooLarge(_) | Self::BadAnswer(_)
         )
+    }
+}
+
+/// Counts a failed hook and writes it to the log, as far as the plugin's share of lines goes.
+pub fn report(layer: &Layer, hook: Hook, request_id: &HeaderValue, failure: &HookFailure) {
+    layer.counts.failures.fetch_add(1, Ordering::Relaxed);
+    let Some(left_out) = layer.counts.failure_lines.admit() else {
+        return;
+    };
+    let (plugin, hook) = (&*layer.name, hook.name());
+    let request_id = request_id.to_str().unwrap_or("-");
+    if left_out > 0 {
+        tracing::warn!(plugin, "{left_out} lines about its failures were left out");
+    }
+    tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");
+    if let Some(stack) = failure.stack() {
+        tracing::debug!(plugin, hook, request_id, "{stack}");
     }
 }
 

@@ -4,8 +4,6 @@
 //! the memory limit of its store. The exchange moves into the store for the time of the call: two
 //! pointers change places.
 
-use std::sync::Arc;
-
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
@@ -22,6 +20,9 @@ use super::interest::Interests;
 use super::registry::Layer;
 use super::state::State;
 use crate::exchange::Exchange;
+
+/// Handles that a guest may hold at a time.
+const MAX_HANDLES: usize = 10_000;
 
 /// An instance that has taken its configuration.
 pub struct Instance {
@@ -96,9 +97,13 @@ impl Instance {
     pub fn new(layer: &Layer) -> Result<Self, HookFailure> {
         let component = &layer.component;
         let no_instance = |error: wasmtime::Error| HookFailure::NoInstance(format!("{error:#}"));
-        let state = State::new(Arc::clone(&layer.name), &layer.limits);
+        let state = State::new(layer);
         let mut store = Store::new(component.pre.engine(), state);
         store.limiter(|state| &mut state.limits);
+        // What one call hands to the host is copied there: no more than the guest's own memory, though lists may
+        // name the same bytes over and over.
+        store.set_hostcall_fuel(layer.limits.memory);
+        store.set_max_component_handles(MAX_HANDLES);
         // Setting up (compiling patterns, say) may take longer than a hook.
         store.set_epoch_deadline(ticks(layer.limits.wall));
         deadline::watch(&mut store);
@@ -107,7 +112,7 @@ impl Instance {
                 .pre
                 .instantiate(&mut store)
                 .map_err(|error| match HookFailure::from_call(&error) {
-                    HookFailure::Trap(text) => HookFailure::NoInstance(text),
+                    HookFailure::Trap { reason, .. } => HookFailure::NoInstance(reason),
                     failure => failure,
                 })?;
         let lifecycle = component
@@ -153,7 +158,7 @@ impl Instance {
     ) -> Result<Self, HookFailure> {
         match lifecycle.call_configure(&mut self.store, config) {
             Ok(Ok(())) => Ok(self),
-            Ok(Err(text)) => Err(HookFailure::Guest(text)),
+            Ok(Err(text)) => Err(HookFailure::from_configure(&text)),
             Err(error) => Err(HookFailure::from_call(&error)),
         }
     }
@@ -188,7 +193,7 @@ impl Instance {
         self.store.set_epoch_deadline(self.ticks);
         match hook(self) {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(text)) => Err(HookFailure::Guest(text)),
+            Ok(Err(text)) => Err(HookFailure::from_guest(&text)),
             Err(error) => Err(HookFailure::from_call(&error)),
         }
     }

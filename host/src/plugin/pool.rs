@@ -178,6 +178,11 @@ impl Lease {
         result
     }
 
+    /// Whether the instance has been discarded.
+    pub fn is_spent(&self) -> bool {
+        self.instance.is_none()
+    }
+
     /// The layer.
     pub fn layer(&self) -> &Layer {
         &self.pool.layer

@@ -17,13 +17,14 @@ use super::hooks::Hooks;
 use super::instance::Instance;
 use super::interest::Interests;
 use super::state::State;
+use super::throttle::Throttle;
 use super::{builtin, engine};
 use crate::config::{
     self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
 };
 
 /// What is counted of a plugin, over all its layers, workers and configurations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counts {
     /// Instances that exist.
     pub instances: AtomicUsize,
@@ -31,6 +32,22 @@ pub struct Counts {
     pub made: AtomicU64,
     /// Hooks that failed.
     pub failures: AtomicU64,
+    /// Lines that it writes to the log itself.
+    pub lines: Throttle,
+    /// Lines about its failures.
+    pub failure_lines: Throttle,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            instances: AtomicUsize::default(),
+            made: AtomicU64::default(),
+            failures: AtomicU64::default(),
+            lines: Throttle::new(100, 20),
+            failure_lines: Throttle::new(10, 10),
+        }
+    }
 }
 
 /// One plugin with one configuration.

@@ -12,6 +12,17 @@ use crate::exchange::{Exchange, ResponseHead, edit, representation};
 pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBody, HookFailure> {
     let status = edit::status(reply.status)
         .map_err(|_| HookFailure::BadAnswer(format!("status {}", reply.status)))?;
+    let budget = exchange.snapshot.head_budget;
+    let bytes: usize = reply
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if reply.headers.len() > budget.fields || bytes > budget.bytes {
+        let fields = reply.headers.len();
+        let what = format!("{fields} fields of {bytes} bytes");
+        return Err(HookFailure::BadAnswer(what));
+    }
     let mut headers = HeaderMap::with_capacity(reply.headers.len());
     for (name, value) in reply.headers {
         let bad = |what: &str| HookFailure::BadAnswer(format!("{what} of field {name:?}"));
@@ -26,10 +37,6 @@ pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBo
                     .map_err(|_| bad("number"))?;
             }
         }
-    }
-    let budget = exchange.snapshot.head_budget;
-    if headers.len() > budget.fields {
-        return Err(HookFailure::BadAnswer(format!("{} fields", headers.len())));
     }
     exchange.response = Some(ResponseHead::new(status, headers));
     if has_no_body(exchange) {

@@ -1,7 +1,5 @@
 //! What the host functions of one instance work on.
 
-use std::sync::Arc;
-
 use wasmtime::component::ResourceTable;
 use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::random::WasiRandomCtx;
@@ -9,17 +7,21 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::deadline::Deadline;
 use super::hooks::Hooks;
+use super::host_log::Output;
 use super::interest::Interests;
+use super::registry::Layer;
 use super::wasi;
-use crate::config::PluginLimits;
 use crate::exchange::Exchange;
+
+/// Streams and other things of WASI that a guest may have open at a time.
+const MAX_RESOURCES: usize = 1_000;
 
 /// The data of an instance's store.
 pub struct State {
     /// The exchange that is inside of the instance for the time of a call; a vacant one otherwise.
     pub exchange: Box<Exchange>,
-    /// The plugin's name, for its log lines.
-    pub plugin: Arc<str>,
+    /// The plugin's own lines in the log.
+    pub output: Output,
     /// Hooks that the guest said, while it was configured, it does not need.
     pub skipped: Hooks,
     /// Bodies that the guest said, while it was configured, it is for.
@@ -30,39 +32,41 @@ pub struct State {
     pub limits: StoreLimits,
     wasi: WasiCtx,
     table: ResourceTable,
-    random: WasiRandomCtx,
 }
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("State")
-            .field("plugin", &self.plugin)
+            .field("plugin", &self.output.plugin)
             .finish_non_exhaustive()
     }
 }
 
 impl State {
-    /// The state of a fresh instance of a plugin with these limits.
-    pub fn new(plugin: Arc<str>, limits: &PluginLimits) -> Self {
+    /// The state of a fresh instance.
+    pub fn new(layer: &Layer) -> Self {
+        let limits = &layer.limits;
+        let output = Output::new(layer);
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
         Self {
             exchange: Box::new(Exchange::vacant()),
             skipped: Hooks::default(),
             interests: Interests::default(),
             deadline: Deadline::new(limits.time, limits.wall),
-            wasi: wasi::nothing_granted(&plugin),
-            plugin,
+            wasi: wasi::nothing_granted(&output),
+            output,
             limits: StoreLimitsBuilder::new()
                 .memory_size(limits.memory)
                 .table_elements(100_000)
                 .build(),
-            table: ResourceTable::new(),
-            random: WasiRandomCtx::default(),
+            table,
         }
     }
 
     /// Random numbers for the guest.
     pub fn randomness(&mut self) -> &mut WasiRandomCtx {
-        &mut self.random
+        self.wasi.random()
     }
 }
 

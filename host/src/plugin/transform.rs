@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime::component::ResourceAny;
 
-use super::failure::{BrokeBody, HookFailure};
+use super::failure::{BrokeBody, Hook, HookFailure, report};
 use super::instance::Side;
 use super::pool::Lease;
+use crate::exchange::Exchange;
 use crate::exchange::body::BodyError;
 
 /// A guest's transform and the instance that it lives in.
@@ -20,15 +22,17 @@ pub struct Transform {
     lease: Lease,
     handle: ResourceAny,
     side: Side,
+    request_id: HeaderValue,
 }
 
 impl Transform {
     /// A transform that `open` has returned.
-    pub fn new(lease: Lease, handle: ResourceAny, side: Side) -> Self {
+    pub fn new(lease: Lease, handle: ResourceAny, side: Side, exchange: &Exchange) -> Self {
         Self {
             lease,
             handle,
             side,
+            request_id: exchange.request_id.clone(),
         }
     }
 
@@ -41,17 +45,26 @@ impl Transform {
     }
 
     fn report(&self, failure: &HookFailure) -> BodyError {
-        let plugin = &self.lease.layer().name;
-        tracing::error!(plugin = &**plugin, hook = ?self.side, "plugin failed in a body: {failure}");
-        BrokeBody(Arc::clone(plugin)).into()
+        let hook = match self.side {
+            Side::Request => Hook::RequestBody,
+            Side::Response => Hook::ResponseBody,
+        };
+        let layer = self.lease.layer();
+        report(layer, hook, &self.request_id, failure);
+        BrokeBody(Arc::clone(&layer.name)).into()
     }
 }
 
 impl Drop for Transform {
     fn drop(&mut self) {
+        if self.lease.is_spent() {
+            return;
+        }
         let handle = self.handle;
-        // Where this fails the instance is discarded, and the transform with it.
-        let _ = self.lease.run(|instance| instance.drop_transform(handle));
+        // Where this fails the instance is discarded, and the transform with it. The body is through by now.
+        if let Err(failure) = self.lease.run(|instance| instance.drop_transform(handle)) {
+            self.report(&failure);
+        }
     }
 }
 

@@ -10,9 +10,11 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use tokio::runtime::{Handle, Runtime};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -26,19 +28,21 @@ use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtx, WasiView, async_trait};
 use wasmtime_wasi_io::bindings::wasi::io as async_io;
 
-use super::host_log::printable;
+use super::host_log::{Output, printable};
 use super::state::State;
 
+/// Random bytes of one call, which the host makes before the guest has to have room for them.
+const MAX_RANDOM: u64 = 64 * 1024;
+
 /// A context in which nothing is granted.
-pub fn nothing_granted(plugin: &std::sync::Arc<str>) -> WasiCtx {
-    let output = LogStream {
-        plugin: std::sync::Arc::clone(plugin),
-    };
+pub fn nothing_granted(output: &Output) -> WasiCtx {
+    let output = LogStream(output.clone());
     let mut builder = WasiCtx::builder();
     builder
         .stdout(output.clone())
         .stderr(output)
         .allow_blocking_current_thread(true)
+        .max_random_size(MAX_RANDOM)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
@@ -92,6 +96,18 @@ impl HasData for Io<'static> {
 
 /// The result of a future that is ready at once.
 fn ready<T>(future: impl Future<Output = T>) -> wasmtime::Result<T> {
+    // A configuration is loaded on a thread without a runtime, and WASI's clocks panic where there is none.
+    static TIMERS: OnceLock<Option<Runtime>> = OnceLock::new();
+    let make = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .ok()
+    };
+    let _entered = match Handle::try_current() {
+        Ok(_) => None,
+        Err(_) => TIMERS.get_or_init(make).as_ref().map(Runtime::enter),
+    };
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Ok(result),
         Poll::Pending => Err(wasmtime::Error::msg(
@@ -253,15 +269,15 @@ impl sync_io::streams::HostInputStream for Io<'_> {
 
 /// A guest's standard output and error: each write becomes lines in the log.
 #[derive(Clone)]
-struct LogStream {
-    plugin: std::sync::Arc<str>,
-}
+struct LogStream(Output);
 
 impl LogStream {
     fn log(&self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            tracing::warn!(target: "plugin", plugin = &*self.plugin, "{}", printable(line));
+            if self.0.admits_line() {
+                tracing::warn!(target: "plugin", plugin = &*self.0.plugin, "{}", printable(line));
+            }
         }
     }
 }

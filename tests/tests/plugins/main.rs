@@ -15,6 +15,7 @@ mod demo;
 mod edits;
 mod failure;
 mod guests;
+mod hostile;
 mod instances;
 mod limits;
 mod modifier;

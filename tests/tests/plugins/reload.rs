@@ -14,15 +14,15 @@ use crate::command_line::Folder;
 use crate::guests::{DIRECTOR_ONLY, PROBE, probe};
 
 /// A gateway in this process whose configuration is a file.
-struct Live {
+pub(crate) struct Live {
     folder: Folder,
-    server: Server,
+    pub(crate) server: Server,
 }
 
 const LISTENER: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\n";
 
 impl Live {
-    fn start(text: &str) -> Self {
+    pub(crate) fn start(text: &str) -> Self {
         let folder = Folder::with("gateway.toml", text);
         let file = folder.path("gateway.toml");
         let loaded = config::load(Path::new(&file)).unwrap();
@@ -31,7 +31,7 @@ impl Live {
     }
 
     /// The error's text, if it is refused.
-    fn reload(&self, text: &str) -> Result<Vec<&'static str>, String> {
+    pub(crate) fn reload(&self, text: &str) -> Result<Vec<&'static str>, String> {
         self.folder.add("gateway.toml", text);
         let reloaded = self.server.running().reload();
         reloaded
@@ -39,7 +39,7 @@ impl Live {
             .map_err(|error| error.to_string())
     }
 
-    fn get(&self, target: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, target: &str) -> RequestBuilder {
         RequestBuilder::new(self.server.addresses()[0], "GET", target)
     }
 
@@ -53,7 +53,7 @@ impl Live {
 }
 
 /// One worker, one route through the plugin `p` that is given (or none) to this upstream.
-fn configuration(workers: usize, plugin: &str, url: &str, path: &str) -> String {
+pub(crate) fn configuration(workers: usize, plugin: &str, url: &str, path: &str) -> String {
     let listed = if plugin.is_empty() { "" } else { "\"p\"" };
     format!(
         "[server]\nworkers = {workers}\n{LISTENER}\n{plugin}\n[upstreams.a]\ntargets = [{{ url = \"{url}\" }}]\n[[routes]]\npath = \"{path}\"\nupstream = \"a\"\nplugins = [{listed}]\n"

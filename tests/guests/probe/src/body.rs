@@ -49,6 +49,13 @@ enum Then {
     Fail,
     Panic,
     Spin,
+    /// These two only when the body ends.
+    PanicAtEnd,
+    SpinAtEnd,
+    /// And this one when it is through.
+    SpinWhenDropped,
+    /// What comes out has no end.
+    Swell,
 }
 
 pub(crate) fn interest(wish: Option<&Wish>) -> Option<Interest> {
@@ -113,7 +120,11 @@ impl Transform for Stream {
                 chunk
             }
             Then::Replace | Then::Swallow => Vec::new(),
-            Then::Unchanged | Then::Reply => chunk,
+            Then::Unchanged
+            | Then::Reply
+            | Then::PanicAtEnd
+            | Then::SpinAtEnd
+            | Then::SpinWhenDropped => chunk,
             failing => fail(failing, &self.text)?,
         })
     }
@@ -121,8 +132,18 @@ impl Transform for Stream {
     fn finish(&mut self) -> Result<Vec<u8>> {
         Ok(match self.then {
             Then::Suffix | Then::Replace => self.text.clone().into_bytes(),
+            Then::PanicAtEnd => fail(Then::Panic, &self.text)?,
+            Then::SpinAtEnd => fail(Then::Spin, &self.text)?,
             _ => Vec::new(),
         })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if matches!(self.then, Then::SpinWhenDropped) {
+            let _: Result<()> = fail(Then::Spin, "");
+        }
     }
 }
 
@@ -133,6 +154,13 @@ fn fail<T>(then: Then, text: &str) -> Result<T> {
         Then::Spin => loop {
             std::hint::black_box(());
         },
+        Then::Swell => {
+            let mut output = vec![b'x'; 1024];
+            loop {
+                output.extend_from_within(..);
+                std::hint::black_box(&output);
+            }
+        }
         _ => Err(text.into()),
     }
 }

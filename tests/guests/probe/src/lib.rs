@@ -8,6 +8,7 @@
 //! client (on the way out) receives.
 
 mod body;
+mod hostile;
 mod step;
 
 use std::cell::Cell;
@@ -21,6 +22,9 @@ use step::{Done, Head, Step};
 struct Config {
     /// An error with this text refuses the configuration.
     refuse: Option<String>,
+    /// While it is configured: only what misbehaves.
+    #[serde(default)]
+    configure: Vec<Step>,
     /// In `direct`.
     #[serde(default)]
     request: Vec<Step>,
@@ -43,6 +47,9 @@ impl Plugin for Probe {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self> {
+        for step in &config.configure {
+            hostile::misbehave(step)?;
+        }
         match &config.refuse {
             Some(text) => Err(text.clone().into()),
             None => Ok(Self {

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use sluicegate_plugin::prelude::*;
 use sluicegate_plugin::{EditError, Headers};
 
+use crate::hostile::{self, misbehave};
+
 /// The head that a hook works on.
 pub(crate) enum Head<'a> {
     Request(&'a Request),
@@ -118,6 +120,43 @@ pub(crate) enum Step {
     Count {
         metric: String,
     },
+    /// A field whose value has so many bytes.
+    SetLarge {
+        bytes: usize,
+    },
+    /// So many edits in one call.
+    EditMany {
+        count: usize,
+    },
+    /// An answer with so many fields of so many bytes each.
+    ReplyMany {
+        count: usize,
+        bytes: usize,
+    },
+    /// An answer with a body of so many bytes.
+    ReplyLarge {
+        bytes: usize,
+    },
+    /// Calls itself without end.
+    Recurse,
+    /// Logs and prints so many lines.
+    Flood {
+        lines: usize,
+    },
+    /// A log message and names of metrics, of fields and of notes, all of so many bytes.
+    Names {
+        bytes: usize,
+    },
+    /// An error with a text of so many bytes.
+    FailLarge {
+        bytes: usize,
+    },
+    /// Ends the process that it takes itself for.
+    Exit,
+    /// New names of metrics, so many.
+    CountMany {
+        names: usize,
+    },
 }
 
 pub(crate) fn run(steps: &[Step], head: &Head<'_>, calls: &Cell<u64>) -> Result<Done> {
@@ -134,6 +173,12 @@ pub(crate) fn run(steps: &[Step], head: &Head<'_>, calls: &Cell<u64>) -> Result<
                     reply.header(name.as_str(), value)
                 };
                 return Ok(Done::Reply(headers.iter().fold(reply, add)));
+            }
+            Step::ReplyMany { count, bytes } => {
+                return Ok(Done::Reply(hostile::reply_of_fields(*count, *bytes)));
+            }
+            Step::ReplyLarge { bytes } => {
+                return Ok(Done::Reply(Reply::new(200).body(vec![b'x'; *bytes])));
             }
             Step::ShowCalls { header } => {
                 head.fields()
@@ -195,6 +240,19 @@ impl Head<'_> {
                     edits.iter().filter_map(|edit| header_edit(edit)).collect();
                 self.outcome(&self.fields().edit_headers(&edits))?;
             }
+            Step::SetLarge { bytes } => {
+                let value = vec![b'x'; *bytes];
+                self.outcome(&self.fields().set_header("x-large", &value))?;
+            }
+            Step::EditMany { count } => {
+                self.outcome(&self.fields().edit_headers(&hostile::edits(*count)))?;
+            }
+            Step::Names { bytes } => {
+                let name = "n".repeat(*bytes);
+                request.set_note(&name, name.as_bytes());
+                self.outcome(&self.fields().set_header(&name, b"1"))?;
+                misbehave(step)?;
+            }
             Step::RemoveHeader { name } => self.fields().remove_header(name),
             Step::SetMethod { value } => self.outcome(&request.set_method(value))?,
             Step::SetPath { value } => self.outcome(&request.set_path(value))?,
@@ -252,38 +310,4 @@ impl Head<'_> {
                 .unwrap_or_else(|| "-".to_owned()),
         }
     }
-}
-
-// Misbehaving is what these are for.
-#[allow(
-    clippy::panic,
-    clippy::empty_loop,
-    clippy::print_stdout,
-    clippy::print_stderr
-)]
-fn misbehave(step: &Step) -> Result<()> {
-    match step {
-        Step::Fail { text } => return Err(text.clone().into()),
-        Step::Panic { text } => panic!("{text}"),
-        Step::Spin => loop {
-            std::hint::black_box(());
-        },
-        Step::Grow { bytes } => {
-            std::hint::black_box(vec![1_u8; *bytes]);
-        }
-        Step::Sleep { milliseconds } => {
-            std::thread::sleep(std::time::Duration::from_millis(*milliseconds));
-        }
-        Step::Print { text } => {
-            println!("{text}");
-            eprintln!("{text}");
-        }
-        Step::Log { text } => log::warn!("{text}"),
-        Step::Count { metric } => {
-            metrics::increment(metric, 1);
-            metrics::observe(metric, 0.5);
-        }
-        _ => {}
-    }
-    Ok(())
 }
