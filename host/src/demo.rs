@@ -21,6 +21,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::config;
 use crate::plugin::registry::Progress;
+use crate::server::listen::is_taken;
 use crate::server::{Server, StartError};
 
 /// Names of the sample upstreams.
@@ -42,6 +43,11 @@ pub enum DemoError {
     /// The sample upstreams need sockets and a thread.
     #[error("the sample upstreams can't be started: {0}")]
     Upstreams(#[from] std::io::Error),
+    /// Somebody listens there already.
+    #[error(
+        "{0} is taken, by another demo perhaps; end that, or give another address with --listen"
+    )]
+    Taken(SocketAddr),
     /// The demo's own configuration was refused.
     #[error("{0}")]
     Config(#[from] config::ConfigError),
@@ -56,6 +62,9 @@ impl Demo {
     /// # Errors
     /// See [`DemoError`].
     pub fn start(listen: SocketAddr, progress: Progress<'_>) -> Result<Self, DemoError> {
+        if is_taken(listen) {
+            return Err(DemoError::Taken(listen));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

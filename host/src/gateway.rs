@@ -19,6 +19,7 @@ use crate::exchange::target::Target;
 use crate::exchange::{
     Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id,
 };
+use crate::observe::failure_log;
 use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
 use crate::route::Lookup;
@@ -61,7 +62,7 @@ pub fn serve(
         let response = match result {
             Ok(response) => response,
             Err(failure) => {
-                tracing::debug!(?request_id, "{failure}");
+                failure_log::failed(&request_id, &failure);
                 record.failed(&failure);
                 if matches!(failure, Failure::Client(_)) {
                     way.context.signals.answer_refusal();

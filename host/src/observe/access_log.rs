@@ -117,6 +117,11 @@ fn timestamp(now: SystemTime) -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(now)
 }
 
+/// With microseconds, and without the noise behind them.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
 fn json(entry: &Entry) -> String {
     let mut line = serde_json::json!({
         "time": timestamp(entry.ended).to_string(),
@@ -128,7 +133,7 @@ fn json(entry: &Entry) -> String {
         "route": entry.route,
         "status": entry.status,
         "bytes": entry.bytes,
-        "duration_ms": entry.duration.as_secs_f64() * 1000.0,
+        "duration_ms": milliseconds(entry.duration),
         "error": entry.error,
         "aborted": entry.aborted,
     })

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
+use super::failure_log;
 use super::metrics::{Finished, Metrics};
 use crate::exchange::Failure;
 use crate::exchange::body::{BodyError, ResponseBody};
@@ -30,6 +31,7 @@ pub struct Record {
     ends_with_connection: bool,
     entry: Option<Box<(AccessLog, Instant, Entry)>>,
     counted: Option<Counted>,
+    request_id: HeaderValue,
     /// In the route's `concurrency`.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -87,6 +89,7 @@ impl Record {
             signals: Rc::clone(&context.signals),
             ends_with_connection: request.version() == Version::HTTP_10,
             entry,
+            request_id: request_id.clone(),
             counted: generation.snapshot.metrics.is_some().then(|| Counted {
                 generation: Rc::clone(generation),
                 route: None,
@@ -166,7 +169,7 @@ impl Record {
     }
 
     fn broke(&mut self, error: &BodyError) {
-        tracing::debug!("a response broke off: {error}");
+        failure_log::broke_off(&self.request_id, error);
         let error_type = Failure::of_response_body(error).error_type();
         if let Some(record) = &mut self.entry {
             record.2.error = error_type;

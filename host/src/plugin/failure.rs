@@ -111,7 +111,10 @@ impl HookFailure {
 
     /// Whether it says that something is wrong with the plugin itself: see [`super::breaker`].
     pub fn counts_against_plugin(&self) -> bool {
-        matches!(self, Self::Deadline | Self::Trap(_) | Self::NoInstance(_))
+        matches!(
+            self,
+            Self::Deadline { .. } | Self::Trap { .. } | Self::NoInstance(_)
+        )
     }
 
     /// Whether the instance may be used again. After a trap its memory may hold anything.

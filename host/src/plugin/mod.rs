@@ -11,7 +11,6 @@
 //! - [`pool`]: instances that wait for their next use, per worker
 //! - [`state`]: what an instance's host functions work on; [`host_http`], [`host_log`],
 //!   [`host_metrics`] and [`wasi`] are those functions, a file per interface
-//! - [`throttle`]: how many lines a plugin may have in the log
 //! - [`chain`]: the layers of a route around an exchange, in order on the way in, in reverse out
 //! - [`reply`]: answers that plugins make themselves
 //! - [`transform`]: a body that streams through a plugin
@@ -36,7 +35,6 @@ pub mod pool;
 pub mod registry;
 pub mod reply;
 pub mod state;
-pub mod throttle;
 pub mod transform;
 pub mod undo;
 pub mod wasi;

@@ -17,11 +17,11 @@ use super::hooks::Hooks;
 use super::instance::Instance;
 use super::interest::Interests;
 use super::state::State;
-use super::throttle::Throttle;
 use super::{builtin, engine};
 use crate::config::{
     self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
 };
+use crate::observe::throttle::Throttle;
 
 /// What is counted of a plugin, over all its layers, workers and configurations.
 #[derive(Debug)]

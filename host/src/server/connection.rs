@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -25,6 +26,7 @@ use crate::exchange::failure::Failure;
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
 use crate::gateway;
+use crate::observe::failure_log;
 
 /// What exchanges know of the connection that they came over.
 #[derive(Debug)]
@@ -111,7 +113,10 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
     }
     let limits = worker.generation.borrow().snapshot.limits.clone();
     if open > limits.connections {
-        refuse(&mut stream, &Failure::Limit("too many connections")).await;
+        let failure = Failure::Limit("too many connections");
+        let request_id = new_request_id();
+        failure_log::failed(&request_id, &failure);
+        refuse(&mut stream, &failure, &request_id).await;
         return;
     }
     let signals = Rc::new(Signals::default());
@@ -167,8 +172,9 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
             if let Some(metrics) = &generation.snapshot.metrics {
                 metrics.failed(Failure::from(refusal).error_type());
             }
-            tracing::debug!(%peer, "request refused: {refusal}");
-            refuse(stream, &refusal.into()).await;
+            let request_id = new_request_id();
+            failure_log::refused(&request_id, peer, refusal);
+            refuse(stream, &refusal.into(), &request_id).await;
         }
         (Ok(()), _) => close(stream).await,
         (Err(error), _) => {
@@ -179,8 +185,8 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
 }
 
 /// Answers outside of any exchange, and closes.
-async fn refuse(stream: &mut TcpStream, failure: &Failure) {
-    let response = failure.respond(&new_request_id(), false);
+async fn refuse(stream: &mut TcpStream, failure: &Failure, request_id: &HeaderValue) {
+    let response = failure.respond(request_id, false);
     let mut bytes = Vec::with_capacity(512);
     let status = response.status();
     bytes.extend_from_slice(

@@ -20,6 +20,13 @@ pub struct Sockets {
     pub per_worker: Vec<Vec<TcpListener>>,
 }
 
+/// Whether somebody listens there already. Another gateway of the same user would not keep this one from listening as well.
+pub fn is_taken(address: SocketAddr) -> bool {
+    address.port() != 0
+        && TcpListener::bind(address)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
+}
+
 /// Binds every listener for every worker.
 ///
 /// # Errors
@@ -30,6 +37,7 @@ pub fn bind(listeners: &[Listener], workers: usize) -> Result<Sockets, StartErro
     per_worker.resize_with(workers, Vec::new);
     for listener in listeners {
         let mut address = listener.address;
+        let is_taken = is_taken(address);
         for sockets in &mut per_worker {
             let socket = open(address).map_err(|source| StartError::Listen { address, source })?;
             // Port 0: the first socket picks, the others join it.
@@ -37,6 +45,11 @@ pub fn bind(listeners: &[Listener], workers: usize) -> Result<Sockets, StartErro
                 .local_addr()
                 .map_err(|source| StartError::Listen { address, source })?;
             sockets.push(socket);
+        }
+        if is_taken {
+            tracing::warn!(
+                "another process listens on {address} as well, and gets a part of its connections; that is right only while one takes over from the other"
+            );
         }
         addresses.push(address);
     }

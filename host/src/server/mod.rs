@@ -58,7 +58,7 @@ pub enum StartError {
         problems: Vec<Problem>,
     },
     /// An address can't be listened on.
-    #[error("listeners: {address}: {source}")]
+    #[error("listeners: {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -66,7 +66,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The access log can't be opened.
-    #[error("access_log.path: {path}: {source}")]
+    #[error("access_log.path: {path}")]
     AccessLog {
         /// Its path.
         path: PathBuf,
