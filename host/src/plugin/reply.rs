@@ -5,6 +5,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::bindings::sluicegate::plugin::http::Reply;
 use super::failure::HookFailure;
+use super::host_log::printable;
 use crate::exchange::body::ResponseBody;
 use crate::exchange::{Exchange, ResponseHead, edit, representation};
 
@@ -23,9 +24,13 @@ pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBo
         let what = format!("{fields} fields of {bytes} bytes");
         return Err(HookFailure::BadAnswer(what));
     }
-    let mut headers = HeaderMap::with_capacity(reply.headers.len());
+    // `with_capacity` panics beyond what a map can hold, which the limits may allow.
+    let mut headers = HeaderMap::try_with_capacity(reply.headers.len())
+        .map_err(|_| HookFailure::BadAnswer("too many fields".to_owned()))?;
     for (name, value) in reply.headers {
-        let bad = |what: &str| HookFailure::BadAnswer(format!("{what} of field {name:?}"));
+        let bad = |what: &str| {
+            HookFailure::BadAnswer(format!("{what} of field \"{}\"", printable(&name)))
+        };
         match edit::field_name(&name) {
             // The host frames the answer; what a plugin says about that is ignored.
             Err(edit::EditError::Forbidden(_)) => {}
