@@ -11,7 +11,7 @@
 //! - [`pool`]: instances that wait for their next use, per worker
 //! - [`state`]: what an instance's host functions work on; [`host_http`], [`host_log`],
 //!   [`host_metrics`] and [`wasi`] are those functions, a file per interface
-//! - [`chain`]: the layers of a route around an exchange, in order on the way in, in reverse out
+//! - [`chain`]: the layers of a route around an exchange, in order on the way in, in reverse out; its `bodies` are the hooks of bodies
 //! - [`reply`]: answers that plugins make themselves
 //! - [`transform`]: a body that streams through a plugin
 //! - [`breaker`]: leaves a plugin alone that keeps failing
