@@ -9,7 +9,8 @@ use super::Subject;
 use super::answer::Answer;
 use crate::config::Isolation;
 
-/// Ready is a gateway that is not stopping and has an instance of every plugin that keeps some.
+/// Ready is a gateway that is not stopping and could make an instance of every plugin that keeps some. A plugin that fails
+/// later is told about here, and does not take the routes of all others out of service.
 pub(super) fn answer(subject: &Subject) -> Answer {
     let mut reasons = Vec::new();
     if subject.running.is_stopping() {
@@ -19,8 +20,12 @@ pub(super) fn answer(subject: &Subject) -> Answer {
     let mut plugins = Map::new();
     for layer in &snapshot.registry.layers {
         let instances = layer.counts.instances.load(Ordering::Relaxed);
-        if instances == 0 && layer.isolation == Isolation::Reuse {
-            reasons.push(format!("plugin \"{}\" has no instance", layer.name));
+        let made = layer.counts.made.load(Ordering::Relaxed);
+        if made == 0 && layer.isolation == Isolation::Reuse {
+            reasons.push(format!(
+                "no instance of plugin \"{}\" could be made",
+                layer.name
+            ));
         }
         let state = json!({
             "instances": instances,

@@ -295,3 +295,29 @@ fn readiness_turns_red_before_the_gateway_stops_accepting() {
     assert_eq!(wire.read_head().status(), 200);
     assert_eq!(process.wait().code(), 0);
 }
+
+#[test]
+fn a_plugin_that_keeps_failing_is_told_about_and_leaves_the_gateway_ready() {
+    let upstream = Upstream::start(|_| Answer::ok("hello"));
+    let rest = upstream_and_routes(&upstream.url()).replace(
+        r#"{ do = "fail", text = "no" }"#,
+        r#"{ do = "panic", text = "no" }"#,
+    );
+    let rest = rest.replace(
+        "[plugins.p.config]",
+        "[plugins.p.breaker]\nfailures = 2\npause = \"1h\"\n[plugins.p.config]",
+    );
+    let watched = Watched::start("", &rest);
+    for _ in 0..6 {
+        RequestBuilder::new(watched.server.addresses()[0], "GET", "/")
+            .header("x-fail", "1")
+            .send();
+    }
+    let ready = watched.admin("GET", "/readyz").send();
+    assert_eq!(ready.status(), 200, "{}", ready.text());
+    assert!(
+        ready.text().contains("\"resting\": true"),
+        "{}",
+        ready.text()
+    );
+}
