@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
 use super::failure_log;
-use super::metrics::{Finished, Metrics};
+use super::metrics::{Finished, RouteMetrics};
 use crate::exchange::Failure;
 use crate::exchange::body::{BodyError, ResponseBody};
 use crate::server::connection::Context;
@@ -29,24 +29,27 @@ pub struct Record {
     signals: Rc<Signals>,
     /// A client of HTTP/1.0 may take the connection's end for the body's.
     ends_with_connection: bool,
-    entry: Option<Box<(AccessLog, Instant, Entry)>>,
+    /// The status that was sent.
+    status: u16,
+    /// Bytes of the response's body.
+    bytes: u64,
+    aborted: bool,
+    /// Where somebody is told how long the exchange took.
+    began: Option<Instant>,
+    entry: Option<Box<(AccessLog, Entry)>>,
     counted: Option<Counted>,
     request_id: HeaderValue,
     /// In the route's `concurrency`.
     place: Option<OwnedSemaphorePermit>,
 }
 
-/// What goes into the metrics of a route.
+/// Where the exchange is counted.
 #[derive(Debug)]
 struct Counted {
     generation: Rc<Generation>,
     /// `None` where none matched.
     route: Option<usize>,
     worker: usize,
-    began: Instant,
-    status: u16,
-    bytes: u64,
-    aborted: bool,
 }
 
 impl Record {
@@ -76,29 +79,30 @@ impl Record {
                     .map(ToString::to_string)
                     .unwrap_or_default(),
                 route: String::new(),
-                // What nginx logs where the client went before the head was sent.
-                status: 499,
+                status: 0,
                 bytes: 0,
                 duration: std::time::Duration::ZERO,
                 error: "",
                 aborted: true,
             };
-            Box::new((log.clone(), Instant::now(), entry))
+            Box::new((log.clone(), entry))
+        });
+        let counted = generation.snapshot.metrics.is_some().then(|| Counted {
+            generation: Rc::clone(generation),
+            route: None,
+            worker: context.worker.number,
         });
         Self {
             signals: Rc::clone(&context.signals),
             ends_with_connection: request.version() == Version::HTTP_10,
+            // What nginx logs where the client went before the head was sent.
+            status: 499,
+            bytes: 0,
+            aborted: true,
+            began: (entry.is_some() || counted.is_some()).then(Instant::now),
             entry,
+            counted,
             request_id: request_id.clone(),
-            counted: generation.snapshot.metrics.is_some().then(|| Counted {
-                generation: Rc::clone(generation),
-                route: None,
-                worker: context.worker.number,
-                began: Instant::now(),
-                status: 499,
-                bytes: 0,
-                aborted: true,
-            }),
             place: None,
         }
     }
@@ -114,33 +118,29 @@ impl Record {
             counted.route = Some(index);
         }
         if let Some(record) = &mut self.entry {
-            record.2.route.push_str(route);
+            record.1.route.push_str(route);
         }
     }
 
     /// The gateway answers itself.
     pub fn failed(&mut self, failure: &Failure) {
-        if let Some(record) = &mut self.entry {
-            record.2.error = failure.error_type();
-        }
-        if let Some(metrics) = self.metrics() {
-            metrics.failed(failure.error_type());
-        }
+        self.erred(failure.error_type());
     }
 
-    fn metrics(&self) -> Option<&Metrics> {
-        let counted = self.counted.as_ref()?;
-        counted.generation.snapshot.metrics.as_deref()
+    fn erred(&mut self, error_type: &'static str) {
+        if let Some(record) = &mut self.entry {
+            record.1.error = error_type;
+        }
+        if let Some(counted) = &self.counted
+            && let Some(metrics) = &counted.generation.snapshot.metrics
+        {
+            metrics.failed(error_type);
+        }
     }
 
     /// Follows the response's body.
     pub fn attach(mut self, response: Response<ResponseBody>) -> Response<Recorded> {
-        if let Some(record) = &mut self.entry {
-            record.2.status = response.status().as_u16();
-        }
-        if let Some(counted) = &mut self.counted {
-            counted.status = response.status().as_u16();
-        }
+        self.status = response.status().as_u16();
         response.map(|body| {
             let mut recorded = Recorded { body, record: self };
             if recorded.body.is_end_stream() {
@@ -151,32 +151,16 @@ impl Record {
     }
 
     fn passed(&mut self, bytes: usize) {
-        if let Some(record) = &mut self.entry {
-            record.2.bytes += bytes as u64;
-        }
-        if let Some(counted) = &mut self.counted {
-            counted.bytes += bytes as u64;
-        }
+        self.bytes += bytes as u64;
     }
 
     fn completed(&mut self) {
-        if let Some(record) = &mut self.entry {
-            record.2.aborted = false;
-        }
-        if let Some(counted) = &mut self.counted {
-            counted.aborted = false;
-        }
+        self.aborted = false;
     }
 
     fn broke(&mut self, error: &BodyError) {
         failure_log::broke_off(&self.request_id, error);
-        let error_type = Failure::of_response_body(error).error_type();
-        if let Some(record) = &mut self.entry {
-            record.2.error = error_type;
-        }
-        if let Some(metrics) = self.metrics() {
-            metrics.failed(error_type);
-        }
+        self.erred(Failure::of_response_body(error).error_type());
         if self.ends_with_connection {
             self.signals.abort();
         }
@@ -186,31 +170,37 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.signals.end_exchange();
-        if let Some(counted) = self.counted.take() {
-            counted.finish();
+        let Some(began) = self.began else { return };
+        let duration = began.elapsed();
+        if let Some(counted) = &self.counted
+            && let Some(metrics) = counted.route_metrics()
+        {
+            metrics.finished(&Finished {
+                worker: counted.worker,
+                status: self.status,
+                aborted: self.aborted,
+                bytes: self.bytes,
+                duration,
+            });
         }
         if let Some(record) = self.entry.take() {
-            let (log, began, mut entry) = *record;
-            entry.duration = began.elapsed();
-            entry.ended = SystemTime::now();
-            log.record(entry);
+            let (log, entry) = *record;
+            log.record(Entry {
+                ended: SystemTime::now(),
+                status: self.status,
+                bytes: self.bytes,
+                duration,
+                aborted: self.aborted,
+                ..entry
+            });
         }
     }
 }
 
 impl Counted {
-    fn finish(self) {
-        let routes = &self.generation.snapshot.routes;
-        let route = self.route.and_then(|index| routes.get(index));
-        if let Some(metrics) = route.and_then(|route| route.metrics.as_ref()) {
-            metrics.finished(&Finished {
-                worker: self.worker,
-                status: self.status,
-                aborted: self.aborted,
-                bytes: self.bytes,
-                duration: self.began.elapsed(),
-            });
-        }
+    fn route_metrics(&self) -> Option<&RouteMetrics> {
+        let route = self.generation.snapshot.routes.get(self.route?)?;
+        route.metrics.as_deref()
     }
 }
 
