@@ -125,7 +125,7 @@ fn run(file: &ConfigFile) -> anyhow::Result<()> {
 
 fn check(file: &ConfigFile) -> anyhow::Result<()> {
     let config = load(file)?;
-    server::load(&config, &mut show_progress)?;
+    server::load(&config, None, &mut show_progress)?;
     println!(
         "{}: ok ({} routes, {} upstreams, {} plugins)",
         file.config.display(),

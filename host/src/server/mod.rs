@@ -93,12 +93,16 @@ impl StartError {
     }
 }
 
-/// Loads what the configuration names, without binding anything.
+/// Loads what the configuration names, without binding anything. What has not changed since `previous` is taken over.
 ///
 /// # Errors
 /// [`StartError::Plugins`]
-pub fn load(config: &Config, progress: Progress<'_>) -> Result<Arc<Snapshot>, StartError> {
-    Snapshot::new(config, None, progress)
+pub fn load(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    progress: Progress<'_>,
+) -> Result<Arc<Snapshot>, StartError> {
+    Snapshot::new(config, previous, progress)
         .map(Arc::new)
         .map_err(|problems| StartError::Plugins {
             file: config.source.clone(),
@@ -113,7 +117,7 @@ impl Server {
     /// # Errors
     /// See [`StartError`]; nothing runs then.
     pub fn start(config: &Config, progress: Progress<'_>) -> Result<Self, StartError> {
-        let snapshot = load(config, progress)?;
+        let snapshot = load(config, None, progress)?;
         let access_log = config
             .access_log
             .as_ref()

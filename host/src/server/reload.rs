@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::StartError;
 use super::worker::Update;
-use crate::config::{self, Config, ConfigError, Problem};
-use crate::plugin::registry::Event;
+use crate::config::{self, Config, ConfigError};
 use crate::snapshot::Snapshot;
 
 /// Workers take up a configuration between two steps of their work, within milliseconds. One that does not within this
@@ -51,13 +51,8 @@ pub enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Its plugins can't be used.
-    #[error("{}", super::list(.file, .problems))]
-    Plugins {
-        /// The configuration file.
-        file: PathBuf,
-        /// What is wrong.
-        problems: Vec<Problem>,
-    },
+    #[error(transparent)]
+    Plugins(#[from] StartError),
 }
 
 impl Running {
@@ -141,16 +136,9 @@ impl Running {
     fn load(&self, running: &Config) -> Result<(Config, Reloaded), ReloadError> {
         let loaded = config::load(&running.source)?;
         let config = loaded.config;
-        let snapshot = Snapshot::new(&config, Some(&self.snapshot()), &mut |_: Event<'_>| {});
-        let snapshot = snapshot.map_err(|problems| ReloadError::Plugins {
-            file: config.source.clone(),
-            problems,
-        })?;
+        let snapshot = super::load(&config, Some(&self.snapshot()), &mut |_| {})?;
         let (served, is_served) = mpsc::channel();
-        self.updates.send_replace(Update {
-            snapshot: Arc::new(snapshot),
-            served,
-        });
+        self.updates.send_replace(Update { snapshot, served });
         for _ in 0..self.workers {
             if is_served.recv_timeout(PATIENCE).is_err() {
                 tracing::warn!("a worker has not taken up the new configuration yet");

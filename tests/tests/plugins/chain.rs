@@ -242,7 +242,7 @@ fn a_component_is_subscribed_to_what_it_exports_and_to_nothing_else() {
     let config = sluicegate::config::parse(&builder.text(), Path::new("gateway.toml"))
         .unwrap()
         .config;
-    let snapshot = sluicegate::server::load(&config, &mut |_| {}).unwrap();
+    let snapshot = sluicegate::server::load(&config, None, &mut |_| {}).unwrap();
     let hooks = snapshot.registry.layers[0].hooks.names();
     assert_eq!(hooks.collect::<Vec<_>>(), ["director"]);
 
