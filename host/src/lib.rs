@@ -22,6 +22,7 @@
 //! | [`plugin`] | the components around an exchange |
 //! | [`balance`] | picks a target |
 //! | [`upstream`] | connections to targets |
+//! | [`hub`] | WebSocket connections that end at the gateway, and what is pushed to them |
 //! | [`observe`] | counters and the access log |
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
@@ -50,6 +51,7 @@ pub mod config;
 pub mod demo;
 pub mod exchange;
 pub mod gateway;
+pub mod hub;
 pub mod observe;
 pub mod plugin;
 pub mod route;
