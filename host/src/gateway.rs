@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{ACCEPT, CONTENT_LENGTH, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::exchange::body::{RequestBody, ResponseBody};
@@ -19,6 +19,7 @@ use crate::exchange::target::Target;
 use crate::exchange::{
     Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id,
 };
+use crate::http1::request::Request;
 use crate::observe::failure_log;
 use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
@@ -34,21 +35,21 @@ use crate::upstream::attempt::Sending;
 /// None.
 pub fn serve(
     context: &Rc<Context>,
-    request: Request<Incoming>,
+    request: Request,
 ) -> impl Future<Output = Result<Response<Recorded>, Infallible>> + use<> {
     let generation = Rc::clone(&context.worker.generation.borrow());
     let client = forwarded::client(
         context.peer,
         context.scheme,
         &generation.snapshot.trusted_proxies,
-        request.headers(),
+        &request.headers,
     );
-    let request_id = match request.headers().get(&REQUEST_ID) {
+    let request_id = match request.headers.get(&REQUEST_ID) {
         Some(theirs) if client.trusted && theirs.len() <= 128 => theirs.clone(),
         _ => new_request_id(),
     };
     let mut record = Record::begin(context, &generation, &request, client.address, &request_id);
-    let json = asks_for_json(&request);
+    let json = asks_for_json(&request.headers);
     let way = Way {
         context: Rc::clone(context),
         generation,
@@ -65,7 +66,7 @@ pub fn serve(
                 failure_log::failed(&request_id, &failure);
                 record.failed(&failure);
                 if matches!(failure, Failure::Client(_)) {
-                    way.context.signals.answer_refusal();
+                    way.context.socket.refuse();
                 }
                 failure.respond(&request_id, json).map(ResponseBody::whole)
             }
@@ -91,26 +92,29 @@ impl Way {
     /// The phases up to the first plugin, in order. They are not part of the future: it stays small.
     fn admit(
         &self,
-        request: Request<Incoming>,
+        request: Request,
         client: crate::exchange::Client,
         request_id: HeaderValue,
         record: &mut Record,
     ) -> Result<Admitted, Failure> {
         let snapshot = &self.generation.snapshot;
-        let version = request.version();
-        let (parts, incoming) = request.into_parts();
+        let Request {
+            method,
+            target,
+            version,
+            mut headers,
+        } = request;
 
         // Validate and normalise: one reading of the target for routes, plugins and the upstream.
-        let target = normalise(&parts)?;
-        let host = parts
-            .headers
+        let target = normalise(target)?;
+        let host = headers
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static(""));
-        let body = accept_body(incoming, snapshot)?;
+        let body = accept_body(&self.context, snapshot)?;
 
         // Match route.
-        let (route, params) = match_route(snapshot, &host, &target, &parts.method)?;
+        let (route, params) = match_route(snapshot, &host, &target, &method)?;
         record.matched(route.0, &route.1.name);
         if let Some(room) = &route.1.concurrency {
             match Arc::clone(room).try_acquire_owned() {
@@ -120,7 +124,6 @@ impl Way {
         }
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
-        let mut headers = parts.headers;
         hop_by_hop::strip(&mut headers);
         self.context.forwarded.write(&mut headers, &client, &host);
         headers.insert(REQUEST_ID.clone(), request_id.clone());
@@ -136,8 +139,8 @@ impl Way {
             client,
             request_id,
             request: RequestHead {
-                received_method: parts.method.clone(),
-                method: parts.method,
+                received_method: method.clone(),
+                method,
                 target,
                 host,
                 authority: None,
@@ -228,8 +231,7 @@ impl Way {
             preserve_host: route.preserve_host,
             began,
             deadline: began + route.timeout,
-            interim: (version != Version::HTTP_10)
-                .then(|| Arc::clone(&self.context.signals.interim)),
+            interim: (version != Version::HTTP_10).then_some(&self.context.socket),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
         let mut headers = parts.headers;
@@ -243,13 +245,8 @@ fn no_such() -> Failure {
     Failure::Internal("the snapshot is inconsistent".to_owned())
 }
 
-fn normalise(parts: &http::request::Parts) -> Result<Target, Failure> {
-    let path = parts
-        .uri
-        .path_and_query()
-        .cloned()
-        .ok_or(ClientFailure::Malformed("malformed request target"))?;
-    Target::from_client(path).map_err(|error| {
+fn normalise(target: PathAndQuery) -> Result<Target, Failure> {
+    Target::from_client(target).map_err(|error| {
         ClientFailure::Malformed(match error {
             crate::exchange::target::TargetError::AboveRoot => "the path climbs above its root",
             _ => "malformed request target",
@@ -259,18 +256,13 @@ fn normalise(parts: &http::request::Parts) -> Result<Target, Failure> {
 }
 
 /// A body that is known to be too large is refused before any of it is read.
-fn accept_body(incoming: Incoming, snapshot: &Snapshot) -> Result<RequestBody, Failure> {
-    let limit = snapshot.limits.body_bytes;
-    if let (Some(limit), Some(length)) = (limit, incoming.size_hint().exact())
-        && length > limit
-    {
-        return Err(ClientFailure::BodyTooLarge.into());
+fn accept_body(context: &Context, snapshot: &Snapshot) -> Result<RequestBody, Failure> {
+    let body = ClientBody::new(&context.socket, snapshot.limits.body_bytes);
+    match (snapshot.limits.body_bytes, body.size_hint().exact()) {
+        (_, Some(0)) => Ok(RequestBody::Empty),
+        (Some(limit), Some(length)) if length > limit => Err(ClientFailure::BodyTooLarge.into()),
+        _ => Ok(RequestBody::Source(body)),
     }
-    Ok(if incoming.is_end_stream() {
-        RequestBody::Empty
-    } else {
-        RequestBody::Source(ClientBody::new(incoming, limit))
-    })
 }
 
 type Matched<'a> = ((usize, &'a Route), crate::route::Params);
@@ -315,9 +307,8 @@ fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-fn asks_for_json(request: &Request<Incoming>) -> bool {
-    request
-        .headers()
+fn asks_for_json(headers: &HeaderMap) -> bool {
+    headers
         .get(ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
 }

@@ -7,7 +7,6 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::limits::Place;
@@ -27,7 +26,6 @@ pub struct Silence(pub Duration);
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
     /// `None` once it has been given back or has broken.
     connection: Option<Box<Connection>>,
     pool: Rc<Pool>,
@@ -39,20 +37,18 @@ impl UpstreamBody {
     /// The body of a response that came over `connection`. Between two pieces of it at most
     /// `idle` may pass.
     pub fn new(
-        incoming: Incoming,
         connection: Box<Connection>,
         pool: Rc<Pool>,
         idle: Duration,
         in_flight: InFlight,
     ) -> Self {
         let mut body = Self {
-            incoming,
             connection: Some(connection),
             pool,
             idle,
             in_flight: Some(in_flight),
         };
-        if body.incoming.is_end_stream() {
+        if body.is_end_stream() {
             body.finish();
         }
         body
@@ -101,36 +97,27 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(connection) = &mut this.connection
-        {
-            connection.drive(cx);
-            polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        }
-        match polled {
+        let Some(connection) = &mut this.connection else {
+            return Poll::Ready(None);
+        };
+        match connection.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(connection) = &mut this.connection {
-                    connection.timer.stop();
-                }
-                // hyper's server asks for nothing behind trailers.
-                if this.incoming.is_end_stream() || frame.is_trailers() {
+                connection.timer.stop();
+                // Nothing is asked for behind trailers.
+                if connection.is_body_done() || frame.is_trailers() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.fail();
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 this.finish();
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Some(connection) = &mut this.connection else {
-                    return Poll::Pending;
-                };
                 if !connection.timer.is_running() {
                     connection.timer.start(this.idle);
                 }
@@ -145,10 +132,17 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.connection {
+            Some(connection) => connection.is_body_done(),
+            None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let left = match &self.connection {
+            Some(connection) => connection.remaining_body(),
+            None => Some(0),
+        };
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
