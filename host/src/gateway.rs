@@ -1,11 +1,10 @@
 //! The spine: one request's way through the gateway. `Way::admit` and `Way::pass` name every phase in
 //! order; the same names are in the README's picture, in metrics and in traces.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CONTENT_LENGTH, HOST};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
@@ -21,6 +20,7 @@ use crate::exchange::{
 };
 use crate::http1::request::Request;
 use crate::observe::failure_log;
+use crate::observe::metrics::Metrics;
 use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
 use crate::route::Lookup;
@@ -28,15 +28,23 @@ use crate::server::connection::Context;
 use crate::server::worker::Generation;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Sending;
+use crate::websocket::tunnel::Opening;
+use crate::websocket::upgrade;
+
+/// What a request leads to.
+#[derive(Debug)]
+pub struct Served {
+    /// The response.
+    pub response: Response<Recorded>,
+    /// What the connection becomes behind it, where that is a 101.
+    pub opening: Option<Box<Opening>>,
+}
+
+/// A response before it is recorded, and what the connection becomes behind it.
+type Answered = (Response<ResponseBody>, Option<Box<Opening>>);
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
-///
-/// # Errors
-/// None.
-pub fn serve(
-    context: &Rc<Context>,
-    request: Request,
-) -> impl Future<Output = Result<Response<Recorded>, Infallible>> + use<> {
+pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Served> + use<> {
     let generation = Rc::clone(&context.worker.generation.borrow());
     let client = forwarded::client(
         context.peer,
@@ -60,18 +68,22 @@ pub fn serve(
             Ok(admitted) => way.pass(admitted).await,
             Err(failure) => Err(failure),
         };
-        let response = match result {
-            Ok(response) => response,
+        let (response, opening) = match result {
+            Ok(answered) => answered,
             Err(failure) => {
                 failure_log::failed(&request_id, &failure);
                 record.failed(&failure);
                 if matches!(failure, Failure::Client(_)) {
                     way.context.socket.refuse();
                 }
-                failure.respond(&request_id, json).map(ResponseBody::whole)
+                let response = failure.respond(&request_id, json);
+                (response.map(ResponseBody::whole), None)
             }
         };
-        Ok(record.attach(response))
+        Served {
+            response: record.attach(response),
+            opening,
+        }
     }
 }
 
@@ -124,6 +136,10 @@ impl Way {
         }
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
+        let upgrade = match body {
+            RequestBody::Empty => upgrade::asked_for(&headers, version),
+            _ => None,
+        };
         hop_by_hop::strip(&mut headers);
         self.context.forwarded.write(&mut headers, &client, &host);
         headers.insert(REQUEST_ID.clone(), request_id.clone());
@@ -149,6 +165,7 @@ impl Way {
                 params,
                 upstream: None,
                 balance_key: None,
+                upgrade,
                 stage: Stage::Inbound,
                 added: 0,
             },
@@ -163,7 +180,7 @@ impl Way {
     }
 
     /// The phases from the first plugin on, in order.
-    async fn pass(&self, admitted: Admitted) -> Result<Response<ResponseBody>, Failure> {
+    async fn pass(&self, admitted: Admitted) -> Result<Answered, Failure> {
         let Admitted {
             mut exchange,
             body,
@@ -207,7 +224,7 @@ impl Way {
         };
 
         // Write.
-        respond(*exchange, body)
+        respond(*exchange, body, || self.generation.snapshot.metrics.clone())
     }
 
     /// Sends the request to a target of its upstream; the response's head comes into the exchange.
@@ -235,7 +252,15 @@ impl Way {
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
         let mut headers = parts.headers;
+        // Which protocol the connection switches to, plugins may know.
+        let protocol = match parts.status {
+            StatusCode::SWITCHING_PROTOCOLS => headers.get(UPGRADE).cloned(),
+            _ => None,
+        };
         hop_by_hop::strip(&mut headers);
+        if let Some(protocol) = protocol {
+            headers.insert(UPGRADE, protocol);
+        }
         exchange.response = Some(ResponseHead::new(parts.status, headers));
         Ok(ResponseBody::Source(body))
     }
@@ -313,7 +338,11 @@ fn asks_for_json(headers: &HeaderMap) -> bool {
         .is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
 }
 
-fn respond(exchange: Exchange, body: ResponseBody) -> Result<Response<ResponseBody>, Failure> {
+fn respond(
+    exchange: Exchange,
+    body: ResponseBody,
+    metrics: impl FnOnce() -> Option<Arc<Metrics>>,
+) -> Result<Answered, Failure> {
     let mut head = exchange
         .response
         .ok_or_else(|| Failure::Internal("no response".to_owned()))?;
@@ -321,10 +350,28 @@ fn respond(exchange: Exchange, body: ResponseBody) -> Result<Response<ResponseBo
     if head.status == StatusCode::NO_CONTENT {
         head.headers.remove(CONTENT_LENGTH);
     }
+    let (body, opening) = if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let opening = match body {
+            ResponseBody::Source(body) => body.into_opening(metrics()),
+            _ => None,
+        };
+        let opening =
+            opening.ok_or_else(|| Failure::Internal("101 without a tunnel".to_owned()))?;
+        head.headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.remove(CONTENT_LENGTH);
+        (ResponseBody::Empty, Some(Box::new(opening)))
+    } else {
+        if exchange.request.upgrade.is_some() {
+            // A plugin has taken the switch back.
+            head.headers.remove(UPGRADE);
+        }
+        (body, None)
+    };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    Ok(response)
+    Ok((response, opening))
 }
 
 #[cfg(test)]

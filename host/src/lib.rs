@@ -23,6 +23,7 @@
 //! | [`plugin`] | the components around an exchange |
 //! | [`balance`] | picks a target |
 //! | [`upstream`] | connections to targets |
+//! | [`websocket`] | connections that become something else than HTTP |
 //! | [`observe`] | counters and the access log |
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
@@ -58,3 +59,4 @@ pub mod server;
 pub mod snapshot;
 pub mod timer;
 pub mod upstream;
+pub mod websocket;

@@ -196,6 +196,14 @@ pub struct Recorded {
     record: Record,
 }
 
+impl Recorded {
+    /// What followed a 101 has ended: bytes that went to the client, and whether both ends ended it in order.
+    pub fn tunnelled(&mut self, bytes: u64, in_order: bool) {
+        self.record.bytes += bytes;
+        self.record.aborted = !in_order;
+    }
+}
+
 impl Body for Recorded {
     type Data = Bytes;
     type Error = BodyError;

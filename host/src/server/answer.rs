@@ -86,7 +86,9 @@ impl Answer {
             if !head.headers.contains_key(DATE) {
                 out.put_field(&DATE, &now());
             }
-            if !keep_alive {
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                // Its head says what becomes of the connection.
+            } else if !keep_alive {
                 out.put(b"connection: close\r\n");
             } else if !is_1_1 {
                 out.put(b"connection: keep-alive\r\n");
@@ -109,6 +111,11 @@ impl Answer {
     /// Whether only the connection's end ends the body.
     pub fn ends_with_connection(&self) -> bool {
         !self.encoder.ends_by_itself()
+    }
+
+    /// What is being recorded, at the response's end.
+    pub fn into_record(self) -> Recorded {
+        self.body
     }
 
     /// Writes the response, as fast as the client takes it; what has come of a body is never held back for more of it.
@@ -194,7 +201,12 @@ impl Answer {
 
 /// How a response's body is written (RFC 9112, section 6).
 fn encoder(asked: Asked, status: StatusCode, headers: &HeaderMap, body: &Recorded) -> Encoder {
-    if asked.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    if asked.is_head
+        || matches!(
+            status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
+        )
+    {
         return Encoder::None;
     }
     let said = headers.get(CONTENT_LENGTH);

@@ -22,9 +22,11 @@ use super::worker::{Drain, Worker};
 use crate::exchange::failure::{ClientFailure, Failure};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
-use crate::gateway;
+use crate::gateway::{self, Served};
 use crate::http1::request::HeadLimits;
 use crate::observe::failure_log;
+use crate::observe::record::Recorded;
+use crate::websocket::tunnel::{self, Opening};
 
 /// What exchanges know of the connection that they came over.
 #[derive(Debug)]
@@ -138,10 +140,14 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
     let end = exchanges(&context).await;
     drop(context);
     // What is left of an exchange that was cancelled may hold it: then it closes with that.
-    let Some((mut stream, _)) = socket.into_parts() else {
+    let Some((mut stream, read_ahead)) = socket.into_parts() else {
         return;
     };
     match end {
+        End::Switch(opening, record) => {
+            let client = tunnel::End { stream, read_ahead };
+            tunnel::run(client, *opening, record).await;
+        }
         End::Close => close(&mut stream).await,
         End::Gone => {}
         End::Abort => {
@@ -160,7 +166,7 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
 }
 
 /// How a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum End {
     /// Everything has been said.
     Close,
@@ -170,6 +176,8 @@ enum End {
     Abort,
     /// A head has to be answered with this.
     Refuse(ClientFailure),
+    /// It becomes a tunnel. The exchange is recorded when that ends.
+    Switch(Box<Opening>, Recorded),
 }
 
 /// One exchange after the other.
@@ -200,9 +208,9 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
     let mut asked = Asked::new(&request.method, request.version, keep_alive);
     // Boxed: it is large, and a connection that is idle need not have room for it.
     let mut serving = Box::pin(gateway::serve(context, request));
-    let response = poll_fn(|cx| {
-        if let Poll::Ready(Ok(response)) = serving.as_mut().poll(cx) {
-            return Poll::Ready(Some(response));
+    let served = poll_fn(|cx| {
+        if let Poll::Ready(served) = serving.as_mut().poll(cx) {
+            return Poll::Ready(Some(served));
         }
         // Interim responses.
         match socket.poll_flush(cx) {
@@ -212,7 +220,7 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
     })
     .await;
     drop(serving);
-    let response = response.ok_or(End::Gone)?;
+    let Served { response, opening } = served.ok_or(End::Gone)?;
     asked.keep_alive &= !context.worker.drain.has_begun();
     let mut answer = Answer::begin(socket, response, asked);
     match poll_fn(|cx| answer.poll(cx)).await {
@@ -223,6 +231,9 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
             return Err(End::Abort);
         }
         Err(Broken::Body) => return Err(End::Close),
+    }
+    if let Some(opening) = opening {
+        return Err(End::Switch(opening, answer.into_record()));
     }
     let keep_alive = answer.keep_alive;
     drop(answer);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
@@ -24,6 +24,7 @@ use crate::exchange::failure::{Failure, UpstreamFailure};
 use crate::http1::response::{self, HeadError};
 use crate::plugin::failure::BrokeBody;
 use crate::server::socket::ClientSocket;
+use crate::websocket::upgrade;
 
 /// What an attempt needs to know besides the exchange.
 #[derive(Debug)]
@@ -282,7 +283,10 @@ impl Sending<'_> {
                 .send(on_interim, |timer, cx| deadline.poll(timer, cx))
                 .await;
             let Unanswered { error, unsent } = match sent {
-                Ok(Ok(response)) => return self.received(response, target, connection, in_flight),
+                Ok(Ok(response)) => {
+                    let asked = message.exchange.request.upgrade.as_ref();
+                    return self.received(response, asked, target, connection, in_flight);
+                }
                 Err(Expired) => {
                     let target = target.endpoint.to_string();
                     let timeout = if Instant::now() >= self.deadline {
@@ -347,17 +351,22 @@ impl Sending<'_> {
     fn received(
         &self,
         response: response::Response,
+        asked: Option<&HeaderValue>,
         target: &Target,
         connection: Box<Connection>,
         in_flight: InFlight,
     ) -> Attempted {
-        if response.status.is_informational() {
-            // 101 without having been asked to switch.
+        let pool = Rc::clone(self.pool);
+        let timeouts = &self.upstream.timeouts;
+        let body = if response.status != StatusCode::SWITCHING_PROTOCOLS {
+            UpstreamBody::new(connection, pool, timeouts.idle, in_flight)
+        } else if asked.is_some_and(|asked| upgrade::is_answered_by(asked, &response.headers)) {
+            UpstreamBody::switched(connection, pool, timeouts.tunnel, in_flight)
+        } else {
+            // Without having been asked for it, or to something else.
             let (target, status) = (target.endpoint.to_string(), response.status);
             return Err(UpstreamFailure::Unexpected { target, status }.into());
-        }
-        let idle = self.upstream.timeouts.idle;
-        let body = UpstreamBody::new(connection, Rc::clone(self.pool), idle, in_flight);
+        };
         let mut answer = Response::new(body);
         *answer.status_mut() = response.status;
         *answer.headers_mut() = response.headers;

@@ -3,7 +3,9 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -13,7 +15,8 @@ use super::limits::Place;
 use super::pool::Pool;
 use super::target::InFlight;
 use crate::exchange::body::BodyError;
-use std::time::Duration;
+use crate::observe::metrics::Metrics;
+use crate::websocket::tunnel::{End, Opening};
 
 /// Pieces of a discarded body that are read for the sake of its connection.
 const MOST_DISCARDED: usize = 4;
@@ -31,6 +34,8 @@ pub struct UpstreamBody {
     pool: Rc<Pool>,
     idle: Duration,
     in_flight: Option<InFlight>,
+    /// The connection is not HTTP any more.
+    is_switched: bool,
 }
 
 impl UpstreamBody {
@@ -47,11 +52,42 @@ impl UpstreamBody {
             pool,
             idle,
             in_flight: Some(in_flight),
+            is_switched: false,
         };
         if body.is_end_stream() {
             body.finish();
         }
         body
+    }
+
+    /// No body at all: a 101, behind which the connection is something else than HTTP. `idle` is for that.
+    pub fn switched(
+        connection: Box<Connection>,
+        pool: Rc<Pool>,
+        idle: Duration,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            pool,
+            idle,
+            in_flight: Some(in_flight),
+            is_switched: true,
+        }
+    }
+
+    /// The target's end of the tunnel that a 101 makes of its connection. `None` where there was no 101.
+    pub fn into_opening(self, metrics: Option<Arc<Metrics>>) -> Option<Opening> {
+        if !self.is_switched {
+            return None;
+        }
+        let (stream, read_ahead) = self.connection?.into_parts();
+        Some(Opening {
+            target: End { stream, read_ahead },
+            in_flight: self.in_flight,
+            idle: self.idle,
+            metrics,
+        })
     }
 
     /// Lets go of a response that nobody will get. What has come already is read, so that the connection
@@ -100,6 +136,9 @@ impl Body for UpstreamBody {
         let Some(connection) = &mut this.connection else {
             return Poll::Ready(None);
         };
+        if this.is_switched {
+            return Poll::Ready(None);
+        }
         match connection.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 connection.timer.stop();

@@ -8,7 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::net::TcpStream;
@@ -148,6 +148,11 @@ impl Connection {
     pub fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.was_alive() && self.poll_fill(&mut cx).is_pending()
+    }
+
+    /// The stream, and what was read of it and not used.
+    pub fn into_parts(self) -> (TcpStream, BytesMut) {
+        (self.stream, self.inbox.bytes)
     }
 
     /// Frees what an idle connection does not need.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use http::Method;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
 use http_body::Body as _;
 
 use super::attempt::Sending;
@@ -64,6 +64,10 @@ impl Sending<'_> {
                 // An empty body that the client has announced.
                 _ if head.headers.contains_key(CONTENT_LENGTH) => out.put_length(0),
                 _ => {}
+            }
+            if let Some(protocols) = &head.upgrade {
+                out.put(b"connection: upgrade\r\n");
+                out.put_field(&UPGRADE, protocols);
             }
             out.put(b"\r\n");
         };
