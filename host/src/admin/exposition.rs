@@ -68,6 +68,12 @@ fn requests(text: &mut Text, subject: &Subject) {
             text.sample(name, &[("route", route), ("code", class)], count);
         }
     }
+    text.single(
+        "sluicegate_tunnels",
+        "gauge",
+        "Upgraded connections (WebSockets) between clients and targets.",
+        metrics.open_tunnels(),
+    );
     let name = "sluicegate_responses_aborted_total";
     text.family(
         name,

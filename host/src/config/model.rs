@@ -364,6 +364,8 @@ pub struct Timeouts {
     pub response: Duration,
     /// Between two pieces of a body, and of an unused kept connection. Default 60 s.
     pub idle: Duration,
+    /// How long nothing may come from either end of an upgraded connection. Default 10 min.
+    pub tunnel: Duration,
 }
 
 /// `upstreams.NAME.retries`

@@ -46,9 +46,14 @@ enum End {
     Broken(Close),
 }
 
-/// Serves a client until its connection ends; `read_ahead` is what came together with the request. Best spawned as a task
-/// of its own, so that what reads requests does not take up memory for as long as the client stays.
-pub async fn serve<S>(hub: Rc<WorkerHub>, accepted: Accepted, stream: S, read_ahead: Bytes)
+/// Serves a client until its connection ends; `read_ahead` is what came together with the request. Returns how many bytes the
+/// client has taken, and whether its connection ended with a closing handshake.
+pub async fn serve<S>(
+    hub: Rc<WorkerHub>,
+    accepted: Accepted,
+    stream: S,
+    read_ahead: Bytes,
+) -> (u64, bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -84,6 +89,7 @@ where
             .mul_f64(0.9 + 0.1 * rand::random::<f64>()),
         rate: limits.rate.map(|rate| Rate::new(rate, now)),
         stream,
+        sent: 0,
         client: Rc::clone(&client),
         hub: Rc::clone(&hub),
     };
@@ -96,19 +102,21 @@ where
         End::Theirs(close) => Some(close.clone().unwrap_or(Close::new(NO_STATUS, ""))),
         End::Ours(close) | End::Broken(close) => Some(close.clone()),
     };
+    let ended = told.is_some();
     // The closing handshake does not wait for plugins, nor they for it.
-    let closing = connection.close(end);
-    match view {
-        Some(view) => {
-            let told = told.unwrap_or(Close::new(ABNORMAL, ""));
-            Box::pin(async {
-                tokio::join!(closing, disconnected(&hub, &client, view, told));
-            })
-            .await;
-        }
-        None => closing.await,
+    // Boxed, so that a connection has no room for its end all its life.
+    let closing = Box::pin(connection.close(end));
+    if let Some(view) = view {
+        let told = told.unwrap_or(Close::new(ABNORMAL, ""));
+        Box::pin(async {
+            tokio::join!(closing, disconnected(&hub, &client, view, told));
+        })
+        .await;
+    } else {
+        closing.await;
     }
     drop(accepted.seat);
+    (connection.sent, ended)
 }
 
 /// What a client is sent first, and the rooms that it is in from the start.
@@ -197,6 +205,8 @@ struct Connection<S> {
     /// Between pings; not the same for all, so that they don't all come at once.
     interval: Duration,
     rate: Option<Rate>,
+    /// Bytes that the client has taken.
+    sent: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -239,6 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Poll::Ready(Err(_)) = result {
             return Poll::Ready(End::Gone);
         }
+        self.sent += written as u64;
         if is_paused && written > 0 {
             // It can't answer a ping that it has not come to yet; but it lives.
             self.heard = Instant::now();
@@ -367,7 +378,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// The closing handshake (RFC 6455, section 7.1), for as long as it may take.
-    async fn close(mut self, end: End) {
+    async fn close(&mut self, end: End) {
         // Whoever the other side waits for has gone with the connection.
         self.waiting = None;
         let _ = tokio::time::timeout(CLOSING, async {
@@ -397,12 +408,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn write_close(&mut self, close: &Close) -> std::io::Result<()> {
         self.client.outbox.borrow_mut().push(frame::close(close));
         let hub = Rc::clone(&self.hub);
-        std::future::poll_fn(|cx| {
+        let mut written = 0;
+        let result = std::future::poll_fn(|cx| {
             let mut output = hub.local.output.borrow_mut();
             let mut outbox = self.client.outbox.borrow_mut();
-            outbox.poll_write(cx, &mut self.stream, &mut output, &mut 0)
+            outbox.poll_write(cx, &mut self.stream, &mut output, &mut written)
         })
-        .await
+        .await;
+        self.sent += written as u64;
+        result
     }
 
     /// Reads until the other side's close frame; what comes before it is too late.

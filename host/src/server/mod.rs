@@ -3,19 +3,17 @@
 //! - [`listen`]: sockets, one per listener and worker
 //! - [`worker`]: one thread with its own runtime, connections, upstream pool and plugin instances
 //! - [`connection`]: one client's connection from accept to close
-//! - [`guard`]: shows hyper only what [`message`] and [`body_framing`] have accepted
+//! - [`socket`]: the connection's bytes: heads, bodies, and what is to be written
+//! - [`answer`]: writes a response
 //! - [`reload`]: another configuration takes the place of the running one; [`watch`]: when a file changes
-//! - [`interim`]: 1xx responses on their way to the client
 //!
 //! [`Server`] is the whole of it, for the command line and for tests.
 
-pub mod body_framing;
+pub mod answer;
 pub mod connection;
-pub mod guard;
-pub mod interim;
 pub mod listen;
-pub mod message;
 pub mod reload;
+pub mod socket;
 pub mod watch;
 pub mod worker;
 

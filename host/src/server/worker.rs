@@ -235,15 +235,23 @@ async fn run(seed: Seed) {
     for hub in &worker.generation.borrow().hubs {
         hub.local.drain(seed.grace);
     }
-    let open = std::mem::take(&mut *connections.borrow_mut());
-    drain(open, seed.grace).await;
+    drain(&connections, seed.grace).await;
 }
 
-/// Waits for connections to end, for at most `grace`.
-async fn drain(mut open: JoinSet<()>, grace: Duration) {
-    let all = async { while open.join_next().await.is_some() {} };
+/// Waits for connections to end, for at most `grace`; also for what some become meanwhile.
+async fn drain(connections: &RefCell<JoinSet<()>>, grace: Duration) {
+    let all = async {
+        loop {
+            let mut open = std::mem::take(&mut *connections.borrow_mut());
+            if open.is_empty() {
+                break;
+            }
+            while open.join_next().await.is_some() {}
+        }
+    };
     if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!("connections were still open after {grace:?} and have been closed");
+        connections.take().abort_all();
     }
 }
 

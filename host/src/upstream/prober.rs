@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::{HeaderValue, Request, Uri};
+use http::header::HOST;
 use rand::RngExt as _;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use super::health;
 use super::target::{Target, Upstream};
 use crate::config::{HealthCheck, Probe};
 use crate::exchange::body::RequestBody;
+use crate::http1::outbox::{Encoder, Outbox};
 use crate::server::worker::Update;
 
 /// Checks until it is dropped.
@@ -167,20 +167,22 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
     let Probe::Http { path, status } = probe else {
         return Ok(());
     };
-    let mut request = Request::new(RequestBody::Empty);
-    *request.uri_mut() = Uri::from(path.clone());
-    let headers = request.headers_mut();
-    headers.insert(HOST, target.host.clone());
-    headers.insert(USER_AGENT, HeaderValue::from_static("sluicegate-health"));
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let put_head = |out: &mut Outbox| {
+        for part in ["GET ", path.as_str(), " HTTP/1.1\r\n"] {
+            out.put(part.as_bytes());
+        }
+        out.put_field(&HOST, &target.host);
+        out.put(b"user-agent: sluicegate-health\r\nconnection: close\r\n\r\n");
+    };
+    connection.begin(put_head, RequestBody::Empty, Encoder::None, false);
     let never = |_: &mut crate::timer::Timer, _: &mut std::task::Context<'_>| {
         std::task::Poll::<std::convert::Infallible>::Pending
     };
-    let response = match connection.send(request, never).await {
+    let response = match connection.send(|_, _| {}, never).await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(error.into_error().to_string()),
+        Ok(Err(unanswered)) => return Err(unanswered.error.to_string()),
     };
-    let found = response.status().as_u16();
+    let found = response.status.as_u16();
     if status.contains(&found) {
         Ok(())
     } else {

@@ -230,9 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn what_deflating_does_not_make_smaller_is_sent_plain() {
-        let frame = Frame::text("hi");
-        assert_eq!(frame.encoded(Some(Window::Full)), frame.encoded(None));
+    fn only_what_is_empty_is_not_deflated() {
+        let empty = Frame::text("");
+        assert_eq!(empty.encoded(Some(Window::Full)), empty.encoded(None));
+        assert_eq!(&Frame::text("hi").encoded(Some(Window::Full))[..1], [0xc1]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use process::HubProcess;
-use sluicegate_tests::HubServer;
+use sluicegate_tests::Gateway;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -57,8 +57,10 @@ fn main() -> ExitCode {
 
 /// Until the parent has gone.
 fn serve() -> Outcome<()> {
-    let server = HubServer::start(HUB);
-    println!("{}", server.address());
+    let gateway = Gateway::from_toml(&format!("[hubs.h]\n{HUB}"))
+        .server("limits.connections = 1000000")
+        .start();
+    println!("{}", gateway.address());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

@@ -8,6 +8,7 @@
 
 mod admin;
 mod connection;
+mod gateway;
 mod handshake;
 mod outside;
 mod raw_modes;

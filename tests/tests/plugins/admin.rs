@@ -1,6 +1,6 @@
 //! The admin listener: health, readiness, metrics, upstreams, reload; and who is let in.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use sluicegate::config;
@@ -59,6 +59,29 @@ fn upstream_and_routes(url: &str) -> String {
             r#"request = [{ do = "count", metric = "seen" }, { do = "only-with", header = "x-fail" }, { do = "fail", text = "no" }]"#
         )
     )
+}
+
+#[test]
+fn it_counts_open_tunnels() {
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
+        let _ = wire.wait_for_close();
+    });
+    let watched = Watched::start("", &upstream_and_routes(&upstream.url()));
+    let are_open = |count: u32| {
+        let line = format!("\nsluicegate_tunnels {count}\n");
+        wait_until("the tunnels are counted", || {
+            watched.metrics().contains(&line)
+        });
+    };
+    are_open(0);
+    let mut wire = Wire::new(TcpStream::connect(watched.server.addresses()[0]).unwrap());
+    wire.write("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
+    assert_eq!(wire.read_head().status(), 101);
+    are_open(1);
+    drop(wire);
+    are_open(0);
 }
 
 #[test]
@@ -282,7 +305,7 @@ fn readiness_turns_red_before_the_gateway_stops_accepting() {
     let admin = admin_of(&process);
     let ready = || RequestBuilder::new(admin, "GET", "/readyz").send();
     assert_eq!(ready().status(), 200);
-    let mut wire = Wire::new(std::net::TcpStream::connect(address).unwrap());
+    let mut wire = Wire::new(TcpStream::connect(address).unwrap());
     RequestBuilder::new(address, "GET", "/").write(&mut wire);
     arrived.wait("an exchange is going on");
     process.signal("TERM");

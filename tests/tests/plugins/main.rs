@@ -26,3 +26,4 @@ mod response_body;
 mod stock_body_mutate;
 mod stock_header_rewrite;
 mod stock_url_rewrite;
+mod upgrades;
