@@ -129,3 +129,93 @@ impl Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::client::Birth;
+    use super::super::delivery::Serial;
+    use super::*;
+    use crate::config::SlowClients;
+
+    fn client(serial: u64) -> Rc<Client> {
+        Rc::new(Client::new(Birth {
+            serial: Serial(serial),
+            id: "x".into(),
+            address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            deflate: None,
+            queue: 1000,
+            policy: SlowClients::Disconnect,
+            state: Bytes::new(),
+        }))
+    }
+
+    /// Bytes that wait for a client, which are three for each message here.
+    fn messages(client: &Client) -> usize {
+        client.outbox.borrow().bytes() / 3
+    }
+
+    #[test]
+    fn a_member_gets_what_comes_after_its_entry_and_nothing_twice() {
+        let room = Rc::new(Room::new("a".into()));
+        let client = client(1);
+        let frame = Frame::text("m");
+        room.enter(&client, false);
+        // 4 and 5 were on their way when the stream was at 5; 6 came before the answer had been given.
+        for offset in [4, 5, 6] {
+            room.deliver(Audience::All, Some(offset), &frame);
+        }
+        assert_eq!(messages(&client), 0);
+        room.settle(&client, 5);
+        assert_eq!(messages(&client), 1);
+        room.deliver(Audience::All, Some(5), &frame);
+        assert_eq!(messages(&client), 1);
+        room.deliver(Audience::All, Some(7), &frame);
+        assert_eq!(messages(&client), 2);
+    }
+
+    #[test]
+    fn audiences() {
+        let room = Rc::new(Room::new("a".into()));
+        let clients = [client(1), client(2)];
+        for (number, client) in clients.iter().enumerate() {
+            room.enter(client, number == 1);
+            room.settle(client, 0);
+        }
+        let frame = Frame::text("m");
+        room.deliver(Audience::Except(Serial(2)), Some(1), &frame);
+        assert_eq!(
+            [0, 1].map(|number: usize| messages(&clients[number])),
+            [1, 0]
+        );
+        room.deliver(Audience::Watchers, None, &frame);
+        assert_eq!(
+            [0, 1].map(|number: usize| messages(&clients[number])),
+            [1, 1]
+        );
+    }
+
+    #[test]
+    fn members_can_leave_in_any_order() {
+        let (room, other) = (
+            Rc::new(Room::new("a".into())),
+            Rc::new(Room::new("b".into())),
+        );
+        let clients: Vec<Rc<Client>> = (0..6).map(client).collect();
+        for client in &clients {
+            other.enter(client, false);
+        }
+        for client in &clients {
+            room.enter(client, false);
+        }
+        for (left, number) in [0, 5, 2, 1, 3, 4].into_iter().enumerate() {
+            assert_eq!(room.leave(&clients[number]), Some(false));
+            assert_eq!(room.leave(&clients[number]), None);
+            assert_eq!(room.len(), 5 - left);
+            assert!(clients[number].room("b").is_some());
+        }
+        assert!(room.is_empty());
+        assert_eq!(other.len(), 6);
+    }
+}
