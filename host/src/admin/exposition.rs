@@ -170,10 +170,15 @@ fn plugins(text: &mut Text, subject: &Subject) {
         text.sample(name, &[("plugin", plugin)], made);
     }
     let name = "sluicegate_plugin_failures_total";
-    text.family(name, "counter", "Hooks of a plugin that failed.");
+    text.family(
+        name,
+        "counter",
+        "Hooks of a plugin that failed, by kind; those that were not called because it rests are among them.",
+    );
     for (plugin, counts) in &counts {
-        let failures = counts.failures.load(Ordering::Relaxed);
-        text.sample(name, &[("plugin", plugin)], failures);
+        for (kind, failures) in counts.failures.by_kind() {
+            text.sample(name, &[("plugin", plugin), ("kind", kind)], failures);
+        }
     }
     let own = metrics::plugin_metrics();
     let name = "sluicegate_plugin_metric_count";

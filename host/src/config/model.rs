@@ -206,6 +206,8 @@ pub struct Breaker {
     pub failures: NonZeroU32,
     /// And the share of all calls that they are, 0 to 1. Default 0.5.
     pub rate: f64,
+    /// What two or more failures may cost a worker of computing time before they count as too many. Default 25 ms.
+    pub lost: Duration,
     /// The first pause; each further one is twice as long, up to a minute. Default 1 s.
     pub pause: Duration,
 }
@@ -215,6 +217,7 @@ impl Default for Breaker {
         Self {
             failures: NonZeroU32::MIN.saturating_add(19),
             rate: 0.5,
+            lost: Duration::from_millis(25),
             pause: Duration::from_secs(1),
         }
     }

@@ -64,6 +64,7 @@ fn breaker(plugin: &mut Section<'_>) -> Breaker {
             .and_then(NonZeroU32::new)
             .unwrap_or(default.failures),
         rate: section.read("rate", Node::share).unwrap_or(default.rate),
+        lost: section.read("lost", Node::duration).unwrap_or(default.lost),
         pause: section
             .read("pause", Node::duration)
             .unwrap_or(default.pause),
@@ -170,6 +171,7 @@ mod tests {
             (16 << 20, 64)
         );
         assert!(plugin.config.is_empty());
+        assert_eq!(plugin.breaker, Breaker::default());
     }
 
     #[test]
@@ -182,6 +184,7 @@ mod tests {
             isolation = "request"
             limits = { time = "1ms", wall = "1s", memory = "1MiB", instances = 1 }
             allow = { env = [], http = [], store = false }
+            breaker = { failures = 3, rate = 1, lost = "1s", pause = "2s" }
             [plugins.p.config]
             text = "a"
             numbers = [1, 0x10, 1.5, true]
@@ -204,6 +207,13 @@ mod tests {
             (plugin.limits.memory, plugin.limits.instances.get()),
             (1 << 20, 1)
         );
+        let breaker = Breaker {
+            failures: NonZeroU32::MIN.saturating_add(2),
+            rate: 1.0,
+            lost: Duration::from_secs(1),
+            pause: Duration::from_secs(2),
+        };
+        assert_eq!(plugin.breaker, breaker);
         assert_eq!(
             serde_json::Value::Object(plugin.config.clone()),
             json!({ "text": "a", "numbers": [1, 16, 1.5, true], "when": "2026-01-02", "deep": { "a": { "b": [{ "c": "d" }] } } })
@@ -285,6 +295,10 @@ mod tests {
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfig.a = 9223372036854775808",
                 "3: plugins.p.config.a: found 9223372036854775808; expected a whole number from -9223372036854775808 to 9223372036854775807",
+            ),
+            (
+                "[plugins.p]\ncomponent = \"p\"\nbreaker.lost = \"0s\"",
+                "3: plugins.p.breaker.lost: found \"0s\"; expected a duration longer than zero",
             ),
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfigs = {}",

@@ -4,6 +4,8 @@
 //! the memory limit of its store. The exchange moves into the store for the time of the call: two
 //! pointers change places.
 
+use std::time::Duration;
+
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
@@ -35,6 +37,8 @@ pub struct Instance {
     ticks: u64,
     /// Hooks that it has been leased for.
     pub uses: u32,
+    /// The computing time that it took to make it, and will take to make another one.
+    pub cost: Duration,
 }
 
 impl std::fmt::Debug for Instance {
@@ -147,6 +151,7 @@ impl Instance {
             store,
             ticks: ticks(layer.limits.time),
             uses: 0,
+            cost: Duration::ZERO,
         };
         guests.configured(&lifecycle, &layer.config)
     }

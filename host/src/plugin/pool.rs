@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use super::deadline::thread_time;
 use super::failure::HookFailure;
 use super::instance::Instance;
 use super::registry::Layer;
@@ -62,13 +63,7 @@ impl LayerPool {
         if !self.layer.breaker.admits(Instant::now) {
             return Err(HookFailure::Resting);
         }
-        let leased = self.lease_admitted().await;
-        if let Err(failure) = &leased
-            && failure.counts_against_plugin()
-        {
-            self.layer.has_failed();
-        }
-        leased
+        self.lease_admitted().await
     }
 
     async fn lease_admitted(self: &Rc<Self>) -> Result<Lease, HookFailure> {
@@ -98,7 +93,11 @@ impl LayerPool {
                 return Err(HookFailure::Exhausted);
             }
             None => {
-                let instance = Instance::new(&self.layer)?;
+                let began = thread_time();
+                let made = Instance::new(&self.layer);
+                let cost = thread_time().saturating_sub(began);
+                let mut instance = made.inspect_err(|_| self.layer.has_failed(cost))?;
+                instance.cost = cost;
                 self.live.set(self.live.get() + 1);
                 self.layer.counts.instances.fetch_add(1, Ordering::Relaxed);
                 self.layer.counts.made.fetch_add(1, Ordering::Relaxed);
@@ -167,7 +166,11 @@ impl Lease {
         instance.uses += 1;
         let result = call(instance);
         match &result {
-            Err(failure) if failure.counts_against_plugin() => self.pool.layer.has_failed(),
+            Err(failure) if failure.counts_against_plugin() => {
+                let replacement = instance.cost;
+                let layer = &self.pool.layer;
+                layer.has_failed(failure.cost(layer.limits.time) + replacement);
+            }
             _ => self.pool.layer.has_succeeded(),
         }
         if let Err(failure) = &result

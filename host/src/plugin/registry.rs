@@ -12,7 +12,7 @@ use wasmtime::component::Linker;
 
 use super::breaker::{self, Breaker};
 use super::component::{LoadError, Loaded};
-use super::failure::HookFailure;
+use super::failure::{Failures, HookFailure};
 use super::hooks::Hooks;
 use super::instance::Instance;
 use super::interest::Interests;
@@ -31,7 +31,7 @@ pub struct Counts {
     /// Instances that were made.
     pub made: AtomicU64,
     /// Hooks that failed.
-    pub failures: AtomicU64,
+    pub failures: Failures,
     /// Lines that it writes to the log itself.
     pub lines: Throttle,
     /// Lines about its failures.
@@ -43,7 +43,7 @@ impl Default for Counts {
         Self {
             instances: AtomicUsize::default(),
             made: AtomicU64::default(),
-            failures: AtomicU64::default(),
+            failures: Failures::default(),
             lines: Throttle::new(100, 20),
             failure_lines: Throttle::new(10, 10),
         }
@@ -77,9 +77,9 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A call has failed in a way that says something about the plugin.
-    pub(super) fn has_failed(&self) {
-        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now()) {
+    /// A call has failed in a way that says something about the plugin, and has cost so much computing time.
+    pub(super) fn has_failed(&self, cost: Duration) {
+        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now(), cost) {
             tracing::error!(
                 plugin = &*self.name,
                 "failed too often: not called for {pause:?}, its on_failure is applied"
@@ -89,7 +89,7 @@ impl Layer {
 
     /// A call has come to its end.
     pub(super) fn has_succeeded(&self) {
-        if self.breaker.succeeded() == Some(breaker::Change::Closed) {
+        if self.breaker.succeeded(Instant::now) == Some(breaker::Change::Closed) {
             tracing::info!(plugin = &*self.name, "called again");
         }
     }

@@ -115,7 +115,7 @@ fn it_tells_what_has_been_served() {
         r#"sluicegate_upstream_available{upstream="dead",target="127.0.0.1:1"} 1"#,
         r#"sluicegate_upstream_ejections_total{upstream="dead",target="127.0.0.1:1"} 0"#,
         r#"sluicegate_plugin_instances{plugin="p"} 2"#,
-        r#"sluicegate_plugin_failures_total{plugin="p"} 1"#,
+        r#"sluicegate_plugin_failures_total{plugin="p",kind="error"} 1"#,
         r#"sluicegate_plugin_metric_count{plugin="p",metric="seen"} "#,
         r#"sluicegate_reloads_total{result="taken"} 0"#,
         "sluicegate_connections ",
