@@ -400,6 +400,8 @@ pub struct Outliers {
     pub ejection: Duration,
     /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
     pub max_ejected: f64,
+    /// How long a target whose ejection has ended takes to get its whole share. Default 10 s.
+    pub slow_start: Duration,
 }
 
 /// `upstreams.NAME.health`

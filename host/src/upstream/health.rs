@@ -23,7 +23,7 @@ pub fn now() -> Millis {
     millis(BEGAN.elapsed()) + 1
 }
 
-fn millis(duration: Duration) -> Millis {
+pub(super) fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 1_000)
 }
 
@@ -206,6 +206,7 @@ mod tests {
             failures,
             ejection: Duration::from_millis(ejection),
             max_ejected,
+            slow_start: Duration::ZERO,
         };
         Health::new(&outliers, targets)
     }

@@ -6,6 +6,7 @@
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
 //! - [`checks`]: what active health checks have found out; [`prober`] makes them
+//! - [`slow_start`]: how a target that comes back warms up
 //! - [`retries`]: what is sent again, and how often
 //! - [`key`]: what a hashing balancer picks by
 //! - [`attempt`]: pick a target, connect, send, wait for the head
@@ -24,4 +25,5 @@ pub mod pool;
 pub mod prober;
 mod request;
 pub mod retries;
+pub mod slow_start;
 pub mod target;

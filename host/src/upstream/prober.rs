@@ -13,7 +13,6 @@ use tokio::task::{JoinHandle as Task, spawn_local};
 
 use super::checks::Change;
 use super::connection::Connection;
-use super::health;
 use super::target::{Target, Upstream};
 use crate::config::{HealthCheck, Probe};
 use crate::exchange::body::RequestBody;
@@ -128,10 +127,7 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
         if let Some(checks) = &upstream.checks {
             let name = &*upstream.name;
             let address = target.endpoint.to_string();
-            match (
-                checks.checked(index, result.is_ok(), health::now()),
-                &result,
-            ) {
+            match (checks.checked(index, result.is_ok()), &result) {
                 (Some(Change::Down), Err(error)) => {
                     tracing::warn!(
                         upstream = name,
@@ -140,6 +136,7 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
                     );
                 }
                 (Some(Change::Up), _) => {
+                    upstream.warm_up(index, settings.slow_start);
                     tracing::info!(
                         upstream = name,
                         target_address = address,

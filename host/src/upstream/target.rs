@@ -1,8 +1,10 @@
 //! An upstream and its targets.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
 use rand::RngExt as _;
@@ -11,6 +13,7 @@ use super::checks::Checks;
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
+use super::slow_start::SlowStart;
 use crate::balance::{self, Balancer};
 use crate::config;
 
@@ -37,6 +40,9 @@ pub struct Upstream {
     pub checks: Option<Checks>,
     /// Which targets are ejected; `None`: none ever is.
     health: Option<Health>,
+    /// How long a target warms up after an ejection.
+    after_ejection: Duration,
+    slow_start: SlowStart,
 }
 
 /// One address that requests can be sent to.
@@ -97,6 +103,10 @@ impl Upstream {
             health: config
                 .outliers
                 .map(|outliers| Health::new(&outliers, targets.len())),
+            after_ejection: config
+                .outliers
+                .map_or(Duration::ZERO, |outliers| outliers.slow_start),
+            slow_start: SlowStart::new(targets.len()),
             checks: config
                 .health
                 .clone()
@@ -142,10 +152,48 @@ impl Upstream {
         health.is_some_and(|health| health.is_ejected(index, health::now()))
     }
 
+    /// A target is back, and gets a growing share of its requests for so long.
+    pub fn warm_up(&self, index: usize, length: Duration) {
+        self.slow_start.begin(index, length, health::now());
+    }
+
+    /// Whether a target warms up at the moment.
+    pub fn is_warming_up(&self, index: usize) -> bool {
+        self.slow_start.is_going_on(index, health::now())
+    }
+
+    /// Whether a target is neither down nor ejected.
+    fn is_in_service(&self, index: usize) -> bool {
+        if self.is_down(index) {
+            return false;
+        }
+        let Some(health) = &self.health else {
+            return index < self.targets.len();
+        };
+        match health.standing(index, health::now) {
+            Standing::Usable => true,
+            Standing::Ejected => false,
+            Standing::Returned => {
+                self.warm_up(index, self.after_ejection);
+                tracing::info!(
+                    upstream = &*self.name,
+                    target_address = self.name_of(index),
+                    "an ejected target is back"
+                );
+                true
+            }
+        }
+    }
+
     /// How often a target has been ejected.
     pub fn ejections(&self, index: usize) -> u64 {
         let health = self.health.as_ref();
         health.map_or(0, |health| health.ejections(index))
+    }
+
+    /// Exchanges that are going on with a target, over all workers.
+    pub fn in_flight(&self, index: usize) -> u32 {
+        self.targets.get(index).map_or(0, Target::in_flight)
     }
 
     fn name_of(&self, index: usize) -> String {
@@ -168,32 +216,41 @@ impl balance::Pool for LastResort<'_> {
     }
 }
 
-impl balance::Pool for Upstream {
+/// An upstream as one request sees it. A target that warms up is there for it or is not, however often the balancer asks.
+#[derive(Debug)]
+pub struct View<'a> {
+    upstream: &'a Upstream,
+    /// The request's random number, once it was needed.
+    draw: Cell<Option<f64>>,
+}
+
+impl<'a> View<'a> {
+    /// Of a request that has been sent nowhere yet.
+    pub fn new(upstream: &'a Upstream) -> Self {
+        let draw = Cell::new(None);
+        Self { upstream, draw }
+    }
+
+    /// The request is to be sent to another target: it takes one that warms up, too.
+    pub fn take_any(&self) {
+        self.draw.set(Some(0.0));
+    }
+
+    fn draw(&self) -> f64 {
+        let draw = self.draw.get().unwrap_or_else(|| rand::rng().random());
+        self.draw.set(Some(draw));
+        draw
+    }
+}
+
+impl balance::Pool for View<'_> {
     fn usable(&self, index: usize) -> bool {
-        if let Some(checks) = &self.checks
-            && !checks.admits(index, health::now, || rand::rng().random())
-        {
-            return false;
-        }
-        let Some(health) = &self.health else {
-            return index < self.targets.len();
-        };
-        match health.standing(index, health::now) {
-            Standing::Usable => true,
-            Standing::Ejected => false,
-            Standing::Returned => {
-                tracing::info!(
-                    upstream = &*self.name,
-                    target_address = self.name_of(index),
-                    "an ejected target is back"
-                );
-                true
-            }
-        }
+        let slow_start = &self.upstream.slow_start;
+        self.upstream.is_in_service(index) && slow_start.admits(index, health::now, || self.draw())
     }
 
     fn in_flight(&self, index: usize) -> u32 {
-        self.targets.get(index).map_or(0, Target::in_flight)
+        self.upstream.in_flight(index)
     }
 }
 
