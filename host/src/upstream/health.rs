@@ -3,9 +3,11 @@
 //! Nobody probes: what the requests themselves met is counted. So many failures in a row eject a
 //! target; it gets no requests for a while, and then it is back as any other. The more often that
 //! happens without a healthy stretch in between, the longer it takes. The state is one for all
-//! workers. As long as no target is ejected, a request costs one relaxed load here.
+//! workers. A target that is not ejected costs one relaxed load here.
+//!
+//! What becomes of a request where all targets are ejected is not decided here: see [`super::target::LastResort`].
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,8 +36,6 @@ pub struct Health {
     ejection: Millis,
     /// So many targets may be ejected at the same time.
     most: usize,
-    /// How many are; those count, too, whose time is over and whom nobody has asked for since.
-    ejected: AtomicUsize,
     /// Held while a target is ejected: two workers must not eject one too many.
     ejecting: Mutex<()>,
     targets: Vec<State>,
@@ -73,7 +73,6 @@ impl Health {
             failures: outliers.failures,
             ejection: millis(outliers.ejection),
             most: most_ejected(outliers.max_ejected, targets),
-            ejected: AtomicUsize::new(0),
             ejecting: Mutex::new(()),
             targets: std::iter::repeat_with(State::default)
                 .take(targets)
@@ -81,31 +80,17 @@ impl Health {
         }
     }
 
-    /// Whether a target may be used. Where all are ejected, all may: a request has better chances at
-    /// a target that failed than at none.
+    /// Whether a target may be used.
     pub fn standing(&self, index: usize, now: impl FnOnce() -> Millis) -> Standing {
-        // Relaxed, here and below: each number stands for itself, and a worker that learns of a
-        // change a moment later does no harm.
-        if self.ejected.load(Ordering::Relaxed) == 0 {
-            return Standing::Usable;
-        }
         let Some(state) = self.targets.get(index) else {
             return Standing::Usable;
         };
-        let until = state.until.load(Ordering::Relaxed);
-        if until == 0 {
-            return Standing::Usable;
-        }
-        let now = now();
-        if until <= now {
-            return self.give_back(state, until);
-        }
-        let all_are_out = self.ejected.load(Ordering::Relaxed) >= self.targets.len()
-            && self.count_ejected(now) == self.targets.len();
-        if all_are_out {
-            Standing::Usable
-        } else {
-            Standing::Ejected
+        // Relaxed, here and below: each number stands for itself, and a worker that learns of a
+        // change a moment later does no harm.
+        match state.until.load(Ordering::Relaxed) {
+            0 => Standing::Usable,
+            until if until <= now() => state.give_back(until),
+            _ => Standing::Ejected,
         }
     }
 
@@ -138,7 +123,6 @@ impl Health {
         state.ejections.store(ejections, Ordering::Relaxed);
         state.until.store(now + length, Ordering::Relaxed);
         state.total.fetch_add(1, Ordering::Relaxed);
-        self.ejected.fetch_add(1, Ordering::Relaxed);
         Some(Duration::from_millis(length))
     }
 
@@ -154,9 +138,16 @@ impl Health {
         state.map_or(0, |state| state.total.load(Ordering::Relaxed))
     }
 
-    fn give_back(&self, state: &State, until: Millis) -> Standing {
+    fn count_ejected(&self, now: Millis) -> usize {
+        let is_out = |state: &&State| state.until.load(Ordering::Relaxed) > now;
+        self.targets.iter().filter(is_out).count()
+    }
+}
+
+impl State {
+    fn give_back(&self, until: Millis) -> Standing {
         let (relaxed, returned) = (Ordering::Relaxed, 0);
-        if state
+        if self
             .until
             .compare_exchange(until, returned, relaxed, relaxed)
             .is_err()
@@ -166,15 +157,9 @@ impl Health {
         }
         // Nobody failed while nobody was sent there: the healthy stretch begins with the end of the
         // ejection, whenever that is noticed.
-        state.returned.store(until, Ordering::Relaxed);
-        state.failures.store(0, Ordering::Relaxed);
-        self.ejected.fetch_sub(1, Ordering::Relaxed);
+        self.returned.store(until, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
         Standing::Returned
-    }
-
-    fn count_ejected(&self, now: Millis) -> usize {
-        let is_out = |state: &&State| state.until.load(Ordering::Relaxed) > now;
-        self.targets.iter().filter(is_out).count()
     }
 }
 
@@ -289,18 +274,6 @@ mod tests {
             Some(100)
         );
         assert!(!usable(&health, 2, 120));
-    }
-
-    #[test]
-    fn where_all_are_ejected_all_are_used() {
-        let health = health(1, 100, 1.0, 2);
-        eject(&health, 0, 1);
-        assert!(!usable(&health, 0, 2));
-        eject(&health, 1, 50);
-        assert!(usable(&health, 0, 60) && usable(&health, 1, 60));
-        // Back to the rule as soon as one's time is over.
-        assert!(!usable(&health, 1, 110));
-        assert_eq!(health.standing(0, || 110), Standing::Returned);
     }
 
     #[test]

@@ -315,3 +315,64 @@ impl Drop for InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::balance::{Candidates, Outcome};
+
+    fn upstream(lines: &str) -> Upstream {
+        let text = format!(
+            "[upstreams.u]\ntargets = [{{ url = \"http://127.0.0.1:1\" }}, {{ url = \"http://127.0.0.1:2\" }}]\n{lines}\n[[routes]]\npath = \"/\"\nupstream = \"u\"\n"
+        );
+        let config = config::parse(&text, Path::new("gateway.toml"))
+            .unwrap()
+            .config;
+        Upstream::new("u", config.upstreams.get("u").unwrap(), &mut (0..))
+    }
+
+    fn fail(upstream: &Upstream, index: usize) {
+        let latency = Duration::ZERO;
+        upstream.report(
+            index,
+            Outcome {
+                latency,
+                failed: true,
+            },
+        );
+    }
+
+    fn picks(upstream: &Upstream, pool: &dyn balance::Pool) -> Vec<usize> {
+        let mut picks: Vec<usize> = Candidates::new(&*upstream.balancer, pool, 0).collect();
+        picks.sort_unstable();
+        picks
+    }
+
+    #[test]
+    fn where_all_are_ejected_the_last_resort_is_all_of_them() {
+        let upstream =
+            upstream("outliers = { failures = 1, ejection = \"1h\", max_ejected = 1.0 }");
+        let view = View::new(&upstream);
+        assert_eq!(picks(&upstream, &view), [0, 1]);
+        fail(&upstream, 0);
+        assert_eq!(picks(&upstream, &view), [1]);
+        fail(&upstream, 1);
+        assert_eq!(picks(&upstream, &view), [0; 0]);
+        assert_eq!(picks(&upstream, &LastResort(&upstream)), [0, 1]);
+    }
+
+    #[test]
+    fn one_request_sees_a_target_that_warms_up_always_or_never() {
+        let upstream = upstream("");
+        upstream.warm_up(0, Duration::from_hours(1));
+        for _ in 0..100 {
+            let view = View::new(&upstream);
+            let is_seen = balance::Pool::usable(&view, 0);
+            assert!((0..100).all(|_| balance::Pool::usable(&view, 0) == is_seen));
+            view.take_any();
+            assert_eq!(picks(&upstream, &view), [0, 1]);
+        }
+    }
+}
