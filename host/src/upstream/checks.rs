@@ -3,8 +3,10 @@
 //! Who checks is [`super::prober`], once for all workers. A target is up until it has failed `unhealthy` checks in a row, and
 //! down until it has passed `healthy` ones in a row.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::health::kept;
 use crate::config::HealthCheck;
 
 /// The state of an upstream's targets.
@@ -12,7 +14,7 @@ use crate::config::HealthCheck;
 pub struct Checks {
     /// How targets are checked.
     pub settings: HealthCheck,
-    targets: Vec<State>,
+    targets: Vec<Arc<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -32,14 +34,15 @@ pub enum Change {
 }
 
 impl Checks {
-    /// All targets are up.
-    pub fn new(settings: HealthCheck, targets: usize) -> Self {
-        Self {
-            settings,
-            targets: std::iter::repeat_with(State::default)
-                .take(targets)
-                .collect(),
-        }
+    /// Of so many targets as `same` is long. Each entry is the index that the target has in `previous`, whose state is taken
+    /// over; the others are up.
+    pub fn following(
+        settings: HealthCheck,
+        previous: Option<&Self>,
+        same: &[Option<usize>],
+    ) -> Self {
+        let targets = kept(previous.map(|previous| &*previous.targets), same);
+        Self { settings, targets }
     }
 
     /// Whether a target is down.
@@ -88,7 +91,7 @@ mod tests {
             unhealthy: 3,
             slow_start: Duration::ZERO,
         };
-        let checks = Checks::new(settings, 2);
+        let checks = Checks::following(settings.clone(), None, &[None, None]);
         for passed in [false, false, true, false, false, true] {
             assert_eq!(checks.checked(0, passed), None);
         }
@@ -101,5 +104,11 @@ mod tests {
         }
         assert_eq!(checks.checked(0, true), Some(Change::Up));
         assert!(!checks.is_down(0));
+        // A target is down wherever it stands in another configuration.
+        for _ in 0..3 {
+            checks.checked(0, false);
+        }
+        let other = Checks::following(settings, Some(&checks), &[None, Some(0)]);
+        assert!(!other.is_down(0) && other.is_down(1));
     }
 }

@@ -5,10 +5,12 @@
 //! happens without a healthy stretch in between, the longer it takes. The state is one for all
 //! workers. A target that is not ejected costs one relaxed load here.
 //!
-//! What becomes of a request where all targets are ejected is not decided here: see [`super::target::LastResort`].
+//! What is known of a target outlives a change of the upstream's configuration: [`Health::following`].
+//!
+//! What becomes of a request where all targets are ejected is not decided here: see [`super::view::LastResort`].
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Outliers;
@@ -37,8 +39,8 @@ pub struct Health {
     /// So many targets may be ejected at the same time.
     most: usize,
     /// Held while a target is ejected: two workers must not eject one too many.
-    ejecting: Mutex<()>,
-    targets: Vec<State>,
+    ejecting: Arc<Mutex<()>>,
+    targets: Vec<Arc<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,16 +69,15 @@ pub enum Standing {
 }
 
 impl Health {
-    /// Nothing has failed yet.
-    pub fn new(outliers: &Outliers, targets: usize) -> Self {
+    /// Of so many targets as `same` is long. Each entry is the index that the target has in `previous`, whose state is taken
+    /// over; of the others nothing has failed yet.
+    pub fn following(outliers: &Outliers, previous: Option<&Self>, same: &[Option<usize>]) -> Self {
         Self {
             failures: outliers.failures,
             ejection: millis(outliers.ejection),
-            most: most_ejected(outliers.max_ejected, targets),
-            ejecting: Mutex::new(()),
-            targets: std::iter::repeat_with(State::default)
-                .take(targets)
-                .collect(),
+            most: most_ejected(outliers.max_ejected, same.len()),
+            ejecting: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.ejecting)),
+            targets: kept(previous.map(|previous| &*previous.targets), same),
         }
     }
 
@@ -139,7 +140,7 @@ impl Health {
     }
 
     fn count_ejected(&self, now: Millis) -> usize {
-        let is_out = |state: &&State| state.until.load(Ordering::Relaxed) > now;
+        let is_out = |state: &&Arc<State>| state.until.load(Ordering::Relaxed) > now;
         self.targets.iter().filter(is_out).count()
     }
 }
@@ -161,6 +162,14 @@ impl State {
         self.failures.store(0, Ordering::Relaxed);
         Standing::Returned
     }
+}
+
+/// For each target the state that it has had, where it was there before, or a new one.
+pub(super) fn kept<T: Default>(previous: Option<&[Arc<T>]>, same: &[Option<usize>]) -> Vec<Arc<T>> {
+    same.iter()
+        .map(|index| previous?.get((*index)?).cloned())
+        .map(Option::unwrap_or_default)
+        .collect()
 }
 
 /// A share of the targets, rounded down; but where anything may be ejected and there is another
@@ -193,7 +202,7 @@ mod tests {
             max_ejected,
             slow_start: Duration::ZERO,
         };
-        Health::new(&outliers, targets)
+        Health::following(&outliers, None, &vec![None; targets])
     }
 
     /// Fails so often that the target is ejected, if it can be; for how long, in milliseconds.
@@ -274,6 +283,31 @@ mod tests {
             Some(100)
         );
         assert!(!usable(&health, 2, 120));
+    }
+
+    #[test]
+    fn what_is_known_of_a_target_goes_with_it_and_both_see_what_comes() {
+        let old = health(2, 100, 1.0, 3);
+        old.failed(0, || 1);
+        eject(&old, 2, 1);
+        let outliers = Outliers {
+            failures: 3,
+            ejection: Duration::from_millis(100),
+            max_ejected: 0.5,
+            slow_start: Duration::ZERO,
+        };
+        // The third one is the first now, one is new, and one is gone.
+        let new = Health::following(&outliers, Some(&old), &[Some(2), None, Some(0)]);
+        assert!(!usable(&new, 0, 50) && usable(&new, 1, 50) && usable(&new, 2, 50));
+        assert_eq!((new.ejections(0), new.ejections(1)), (1, 0));
+        // An exchange that began before still tells the old one.
+        assert_eq!(new.failed(2, || 50), None);
+        assert_eq!(old.failed(0, || 50).map(|_| ()), Some(()));
+        assert!(!usable(&new, 2, 50));
+        // One of three is what may be ejected from now on.
+        assert_eq!(eject(&new, 1, 60), None);
+        assert_eq!(new.standing(0, || 101), Standing::Returned);
+        assert!(usable(&old, 2, 101));
     }
 
     #[test]

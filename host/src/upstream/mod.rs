@@ -1,6 +1,7 @@
 //! The way to the upstreams: targets, kept connections, and one attempt to send a request.
 //!
 //! - [`target`]: an upstream and its targets, with what is counted about them
+//! - [`view`]: which of the targets are there for a request
 //! - [`limits`]: how many exchanges at the same time
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
@@ -27,3 +28,4 @@ mod request;
 pub mod retries;
 pub mod slow_start;
 pub mod target;
+pub mod view;

@@ -4,10 +4,11 @@
 //!
 //! Only a request's first pick is held back. One that is sent again to another target takes what there is.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::health::{Millis, millis};
+use super::health::{Millis, kept, millis};
 
 /// The least share of a target that warms up: without any request it would stay cold.
 const LEAST: f64 = 0.1;
@@ -15,7 +16,7 @@ const LEAST: f64 = 0.1;
 /// The warm-ups of an upstream's targets.
 #[derive(Debug)]
 pub struct SlowStart {
-    targets: Vec<State>,
+    targets: Vec<Arc<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -27,13 +28,11 @@ struct State {
 }
 
 impl SlowStart {
-    /// All targets are warm.
-    pub fn new(targets: usize) -> Self {
-        Self {
-            targets: std::iter::repeat_with(State::default)
-                .take(targets)
-                .collect(),
-        }
+    /// Of so many targets as `same` is long. Each entry is the index that the target has in `previous`, whose state is taken
+    /// over; the others are warm.
+    pub fn following(previous: Option<&Self>, same: &[Option<usize>]) -> Self {
+        let targets = kept(previous.map(|previous| &*previous.targets), same);
+        Self { targets }
     }
 
     /// A target is back, and takes so long to warm up.
@@ -92,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_share_grows_from_a_tenth_to_all() {
-        let slow_start = SlowStart::new(2);
+        let slow_start = SlowStart::following(None, &[None, None]);
         assert!(admits(&slow_start, 1, 1.0));
         slow_start.begin(0, Duration::from_secs(1), 100);
         assert!(slow_start.is_going_on(0, 100) && !slow_start.is_going_on(1, 100));
@@ -108,7 +107,7 @@ mod tests {
 
     #[test]
     fn while_nobody_warms_up_neither_clock_nor_chance_is_asked() {
-        let slow_start = SlowStart::new(1);
+        let slow_start = SlowStart::following(None, &[None]);
         slow_start.begin(0, Duration::ZERO, 100);
         let (now, draw) = (|| panic!("the clock"), || panic!("chance"));
         assert!(slow_start.admits(0, now, draw));

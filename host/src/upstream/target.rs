@@ -1,13 +1,11 @@
 //! An upstream and its targets.
 
-use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use rand::RngExt as _;
 
 use super::checks::Checks;
 use super::health::{self, Health, Standing};
@@ -42,7 +40,7 @@ pub struct Upstream {
     health: Option<Health>,
     /// How long a target warms up after an ejection.
     after_ejection: Duration,
-    slow_start: SlowStart,
+    pub(super) slow_start: SlowStart,
 }
 
 /// One address that requests can be sent to.
@@ -56,7 +54,7 @@ pub struct Target {
     pub base_path: Arc<str>,
     /// Index of the target among all targets of the configuration: its place in the pools.
     pub slot: usize,
-    in_flight: AtomicU32,
+    in_flight: Arc<AtomicU32>,
 }
 
 /// Where a target's connections go.
@@ -66,6 +64,15 @@ pub enum Endpoint {
     Address(SocketAddr),
     /// A name, resolved for each new connection, and a port.
     Name(Arc<str>, u16),
+}
+
+impl Endpoint {
+    fn of(config: &config::Target) -> Self {
+        match config.host.parse::<IpAddr>() {
+            Ok(address) => Self::Address(SocketAddr::new(address, config.port)),
+            Err(_) => Self::Name(config.host.as_str().into(), config.port),
+        }
+    }
 }
 
 impl std::fmt::Display for Endpoint {
@@ -78,46 +85,61 @@ impl std::fmt::Display for Endpoint {
 }
 
 impl Upstream {
-    /// Makes an upstream of its configuration. `slots` gives out places in the pools.
-    pub fn new(
+    /// Makes an upstream of its configuration. What is known of a target that `previous` has as well is taken over: whether it is
+    /// ejected or down, what is going on there, its place in the pools; and so is what counts for all of them.
+    /// `slots` gives out places to the others.
+    pub fn following(
         name: &str,
         config: &config::Upstream,
+        previous: Option<&Self>,
         slots: &mut dyn Iterator<Item = usize>,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
+        let same = same_targets(previous, config);
         let targets: Vec<Target> = config
             .targets
             .iter()
-            .zip(slots)
-            .map(|(target, slot)| {
+            .zip(&same)
+            .filter_map(|(target, same)| {
+                let before = previous.zip(*same);
+                let before = before.and_then(|(previous, index)| previous.targets.get(index));
+                let slot = before.map_or_else(|| slots.next(), |before| Some(before.slot))?;
                 balancer.add(balance::Target {
                     name: &format!("{}:{}", target.host, target.port),
                     weight: target.weight,
                 });
-                Target::new(target, slot)
+                Some(Target::new(target, slot, before))
             })
             .collect();
         balancer.prepare();
+        let checks = config.health.clone();
         Self {
             name: name.into(),
-            health: config
-                .outliers
-                .map(|outliers| Health::new(&outliers, targets.len())),
+            health: config.outliers.map(|outliers| {
+                let previous = previous.and_then(|previous| previous.health.as_ref());
+                Health::following(&outliers, previous, &same)
+            }),
             after_ejection: config
                 .outliers
                 .map_or(Duration::ZERO, |outliers| outliers.slow_start),
-            slow_start: SlowStart::new(targets.len()),
-            checks: config
-                .health
-                .clone()
-                .map(|settings| Checks::new(settings, targets.len())),
+            slow_start: SlowStart::following(previous.map(|previous| &previous.slow_start), &same),
+            checks: checks.map(|settings| {
+                let previous = previous.and_then(|previous| previous.checks.as_ref());
+                Checks::following(settings, previous, &same)
+            }),
             is_timed: config.balance == config::Algorithm::PeakEwma,
             targets,
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
-            limits: Limits::new(&config.limits),
-            retries: Retries::new(&config.retries),
+            limits: Limits::following(
+                &config.limits,
+                previous.and_then(|previous| previous.limits.as_ref()),
+            ),
+            retries: Retries::following(
+                &config.retries,
+                previous.map(|previous| &previous.retries),
+            ),
         }
     }
 
@@ -163,7 +185,7 @@ impl Upstream {
     }
 
     /// Whether a target is neither down nor ejected.
-    fn is_in_service(&self, index: usize) -> bool {
+    pub(super) fn is_in_service(&self, index: usize) -> bool {
         if self.is_down(index) {
             return false;
         }
@@ -202,70 +224,31 @@ impl Upstream {
     }
 }
 
-/// An upstream none of whose targets is usable: a request has better chances at one that failed than at none.
-#[derive(Debug)]
-pub struct LastResort<'a>(pub &'a Upstream);
-
-impl balance::Pool for LastResort<'_> {
-    fn usable(&self, index: usize) -> bool {
-        index < self.0.targets.len()
-    }
-
-    fn in_flight(&self, index: usize) -> u32 {
-        self.0.in_flight(index)
-    }
-}
-
-/// An upstream as one request sees it. A target that warms up is there for it or is not, however often the balancer asks.
-#[derive(Debug)]
-pub struct View<'a> {
-    upstream: &'a Upstream,
-    /// The request's random number, once it was needed.
-    draw: Cell<Option<f64>>,
-}
-
-impl<'a> View<'a> {
-    /// Of a request that has been sent nowhere yet.
-    pub fn new(upstream: &'a Upstream) -> Self {
-        let draw = Cell::new(None);
-        Self { upstream, draw }
-    }
-
-    /// The request is to be sent to another target: it takes one that warms up, too.
-    pub fn take_any(&self) {
-        self.draw.set(Some(0.0));
-    }
-
-    fn draw(&self) -> f64 {
-        let draw = self.draw.get().unwrap_or_else(|| rand::rng().random());
-        self.draw.set(Some(draw));
-        draw
-    }
-}
-
-impl balance::Pool for View<'_> {
-    fn usable(&self, index: usize) -> bool {
-        let slow_start = &self.upstream.slow_start;
-        self.upstream.is_in_service(index) && slow_start.admits(index, health::now, || self.draw())
-    }
-
-    fn in_flight(&self, index: usize) -> u32 {
-        self.upstream.in_flight(index)
-    }
+/// For each target of a configuration the index that it has in `previous`: the one with the same URL. How it is written there may
+/// differ, where it leads may not.
+pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> Vec<Option<usize>> {
+    let mut left: Vec<(usize, &Target)> = previous
+        .into_iter()
+        .flat_map(|previous| previous.targets.iter().enumerate())
+        .collect();
+    let find = |target: &config::Target| {
+        let endpoint = Endpoint::of(target);
+        let position = left.iter().position(|(_, before)| {
+            before.endpoint == endpoint && before.base_path == target.base_path
+        })?;
+        Some(left.swap_remove(position).0)
+    };
+    config.targets.iter().map(find).collect()
 }
 
 impl Target {
-    fn new(config: &config::Target, slot: usize) -> Self {
-        let endpoint = match config.host.parse::<IpAddr>() {
-            Ok(address) => Endpoint::Address(SocketAddr::new(address, config.port)),
-            Err(_) => Endpoint::Name(config.host.as_str().into(), config.port),
-        };
+    fn new(config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
         Self {
-            endpoint,
+            endpoint: Endpoint::of(config),
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
-            in_flight: AtomicU32::new(0),
+            in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
         }
     }
 
@@ -312,67 +295,6 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(target) = self.target() {
             target.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-    use crate::balance::{Candidates, Outcome};
-
-    fn upstream(lines: &str) -> Upstream {
-        let text = format!(
-            "[upstreams.u]\ntargets = [{{ url = \"http://127.0.0.1:1\" }}, {{ url = \"http://127.0.0.1:2\" }}]\n{lines}\n[[routes]]\npath = \"/\"\nupstream = \"u\"\n"
-        );
-        let config = config::parse(&text, Path::new("gateway.toml"))
-            .unwrap()
-            .config;
-        Upstream::new("u", config.upstreams.get("u").unwrap(), &mut (0..))
-    }
-
-    fn fail(upstream: &Upstream, index: usize) {
-        let latency = Duration::ZERO;
-        upstream.report(
-            index,
-            Outcome {
-                latency,
-                failed: true,
-            },
-        );
-    }
-
-    fn picks(upstream: &Upstream, pool: &dyn balance::Pool) -> Vec<usize> {
-        let mut picks: Vec<usize> = Candidates::new(&*upstream.balancer, pool, 0).collect();
-        picks.sort_unstable();
-        picks
-    }
-
-    #[test]
-    fn where_all_are_ejected_the_last_resort_is_all_of_them() {
-        let upstream =
-            upstream("outliers = { failures = 1, ejection = \"1h\", max_ejected = 1.0 }");
-        let view = View::new(&upstream);
-        assert_eq!(picks(&upstream, &view), [0, 1]);
-        fail(&upstream, 0);
-        assert_eq!(picks(&upstream, &view), [1]);
-        fail(&upstream, 1);
-        assert_eq!(picks(&upstream, &view), [0; 0]);
-        assert_eq!(picks(&upstream, &LastResort(&upstream)), [0, 1]);
-    }
-
-    #[test]
-    fn one_request_sees_a_target_that_warms_up_always_or_never() {
-        let upstream = upstream("");
-        upstream.warm_up(0, Duration::from_hours(1));
-        for _ in 0..100 {
-            let view = View::new(&upstream);
-            let is_seen = balance::Pool::usable(&view, 0);
-            assert!((0..100).all(|_| balance::Pool::usable(&view, 0) == is_seen));
-            view.take_any();
-            assert_eq!(picks(&upstream, &view), [0, 1]);
         }
     }
 }

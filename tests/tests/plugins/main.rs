@@ -21,6 +21,7 @@ mod limits;
 mod modifier;
 mod output;
 mod reload;
+mod reload_upstreams;
 mod request_body;
 mod response_body;
 mod stock_body_mutate;
