@@ -94,11 +94,11 @@ fn response() -> Resource<ResponseHandle> {
 }
 
 impl Instance {
-    /// Instantiates a layer's component and configures it.
+    /// Instantiates a layer's component and configures it, for which it has so much computing time.
     ///
     /// # Errors
     /// `Guest` where it refuses its configuration.
-    pub fn new(layer: &Layer) -> Result<Self, HookFailure> {
+    pub fn new(layer: &Layer, limit: Duration) -> Result<Self, HookFailure> {
         let component = &layer.component;
         let no_instance = |error: wasmtime::Error| HookFailure::NoInstance(format!("{error:#}"));
         let state = State::new(layer);
@@ -108,8 +108,7 @@ impl Instance {
         // name the same bytes over and over.
         store.set_hostcall_fuel(layer.limits.memory);
         store.set_max_component_handles(MAX_HANDLES);
-        // Setting up (compiling patterns, say) may take longer than a hook.
-        store.set_epoch_deadline(ticks(layer.limits.wall));
+        store.set_epoch_deadline(ticks(limit));
         deadline::watch(&mut store);
         let instance =
             component

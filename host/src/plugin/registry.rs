@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use twox_hash::XxHash64;
@@ -12,6 +12,7 @@ use wasmtime::component::Linker;
 
 use super::breaker::{self, Breaker};
 use super::component::{LoadError, Loaded};
+use super::deadline::thread_time;
 use super::failure::{Failures, HookFailure};
 use super::hooks::Hooks;
 use super::instance::Instance;
@@ -74,9 +75,37 @@ pub struct Layer {
     /// Leaves it alone when it keeps failing.
     pub breaker: Breaker,
     breaker_settings: config::Breaker,
+    is_slow: AtomicBool,
 }
 
 impl Layer {
+    /// Whether making an instance takes longer than a hook may: too long for a worker's thread.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow.load(Ordering::Relaxed)
+    }
+
+    /// From now on [`Self::is_slow`].
+    pub(super) fn turns_slow(&self) {
+        self.is_slow.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes an instance, for which it has so much computing time. Where that comes to nothing it counts against the plugin.
+    pub(super) fn make_within(&self, limit: Duration) -> Result<Instance, HookFailure> {
+        let began = thread_time();
+        let made = Instance::new(self, limit);
+        let cost = thread_time().saturating_sub(began);
+        match made {
+            Ok(mut instance) => {
+                instance.cost = cost;
+                Ok(instance)
+            }
+            Err(failure) => {
+                self.has_failed(cost);
+                Err(failure)
+            }
+        }
+    }
+
     /// A call has failed in a way that says something about the plugin, and has cost so much computing time.
     pub(super) fn has_failed(&self, cost: Duration) {
         if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now(), cost) {
@@ -338,6 +367,7 @@ impl<'a> Loader<'a> {
             interests: Interests::default(),
             breaker: Breaker::new(plugin.breaker),
             breaker_settings: plugin.breaker,
+            is_slow: AtomicBool::new(false),
             counts: Arc::clone(
                 self.registry
                     .counts
@@ -354,8 +384,11 @@ impl<'a> Loader<'a> {
             self.registry.layers.push(kept);
             return;
         }
-        match Instance::new(&layer) {
+        match layer.make_within(layer.limits.wall) {
             Ok(mut instance) => {
+                if instance.cost > layer.limits.time {
+                    layer.turns_slow();
+                }
                 layer.interests = instance.take_interests();
                 layer.hooks = layer.hooks.without(instance.skipped());
                 self.registry.index.insert(key, self.registry.layers.len());
