@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod model;
 mod name;
+mod places;
 mod plugin;
 mod plugin_use;
 mod problem;
@@ -39,6 +40,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use model::*;
+pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;

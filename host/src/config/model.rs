@@ -13,6 +13,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
+use super::Places;
+
 /// A whole configuration file.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -155,6 +157,8 @@ pub struct Plugin {
     pub breaker: Breaker,
     /// `config` as JSON; `{}` where there is none.
     pub config: serde_json::Map<String, serde_json::Value>,
+    /// Where its parts stand.
+    pub places: Places,
     /// Where it stands in the file.
     pub origin: Origin,
 }
@@ -230,6 +234,8 @@ pub struct PluginUse {
     pub plugin: String,
     /// `config` of this use; it takes the place of the plugin's own. `None`: the plugin's own.
     pub config: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Where its parts stand.
+    pub places: Places,
     /// Where it stands in the file, for messages: `routes[0].plugins[1]`.
     pub origin: Origin,
 }

@@ -39,7 +39,8 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
     let limits = limits(&mut section);
     let breaker = breaker(&mut section);
     allow(&mut section);
-    let config = section.read("config", Node::json_object);
+    let config_node = section.take("config");
+    let config = config_node.as_ref().and_then(Node::json_object);
     section.finish();
     Some(Plugin {
         component: component?,
@@ -47,6 +48,7 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
         isolation: isolation.unwrap_or(Isolation::Reuse),
         limits,
         breaker,
+        places: config_node.as_ref().map(Node::places).unwrap_or_default(),
         config: config.unwrap_or_default(),
         origin: Origin {
             path: node.path.clone(),

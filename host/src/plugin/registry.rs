@@ -20,7 +20,7 @@ use super::interest::Interests;
 use super::state::State;
 use super::{builtin, engine};
 use crate::config::{
-    self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
+    self, ComponentSource, Config, Isolation, OnFailure, Origin, PluginLimits, PluginUse, Problem,
 };
 use crate::observe::throttle::Throttle;
 
@@ -400,29 +400,29 @@ impl<'a> Loader<'a> {
 
     /// A plugin's no, under the key that its configuration stands at.
     fn refused(&self, plugin_use: &PluginUse, failure: &HookFailure) -> Problem {
-        let own = self.config.plugins.get(&plugin_use.plugin);
-        let (path, line) = match (&plugin_use.config, own) {
-            (None, Some(plugin)) => (
-                format!("plugins.{}.config", plugin_use.plugin),
-                plugin.origin.line,
-            ),
-            _ => (
-                format!("{}.config", plugin_use.origin.path),
-                plugin_use.origin.line,
-            ),
+        let name = &plugin_use.plugin;
+        let own = self.config.plugins.get(name);
+        let (whole, places) = match (&plugin_use.config, own) {
+            (None, Some(plugin)) => (&plugin.origin, &plugin.places),
+            _ => (&plugin_use.origin, &plugin_use.places),
         };
-        let message = match failure {
+        let whole = Origin {
+            path: format!("{}.config", whole.path),
+            line: whole.line,
+        };
+        let (place, message) = match failure {
             HookFailure::Guest(text) => {
-                format!("plugin \"{}\" refuses it: {text}", plugin_use.plugin)
+                let (place, what) = places.named_by(text).unwrap_or((&whole, text));
+                (place, format!("plugin \"{name}\" refuses it: {what}"))
             }
-            failure => format!(
-                "plugin \"{}\" failed in configure: {failure}",
-                plugin_use.plugin
+            failure => (
+                &whole,
+                format!("plugin \"{name}\" failed in configure: {failure}"),
             ),
         };
         Problem {
-            path,
-            line,
+            path: place.path.clone(),
+            line: place.line,
             message,
         }
     }
