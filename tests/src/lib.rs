@@ -12,7 +12,7 @@
 //!
 //! - [`Gateway`]: the gateway, in this process, on a free port
 //! - [`Process`]: the gateway's binary, in a process of its own
-//! - [`Upstream`], [`RawUpstream`], [`Refusing`]: what stands behind it
+//! - [`Upstream`], [`RawUpstream`], [`Holding`], [`Refusing`], [`TargetProcess`]: what stands behind it
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -27,9 +27,11 @@
 mod answer;
 mod gateway;
 mod head;
+mod holding;
 mod message;
 mod process;
 mod request;
+mod target_process;
 mod upstream;
 mod wait;
 mod wire;
@@ -37,9 +39,11 @@ mod wire;
 pub use answer::Answer;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use head::Head;
+pub use holding::Holding;
 pub use message::{Body, Chunk, End, ReadError, Response, Transcript};
 pub use process::{Finished, Process};
 pub use request::RequestBuilder;
+pub use target_process::TargetProcess;
 pub use upstream::{RawUpstream, Received, Refusing, Upstream};
 pub use wait::{LIMIT, Signal, wait_until};
 pub use wire::Wire;

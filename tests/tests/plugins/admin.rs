@@ -6,7 +6,7 @@ use std::path::Path;
 use sluicegate::config;
 use sluicegate::server::Server;
 use sluicegate_tests::{
-    Answer, Process, RawUpstream, RequestBuilder, Response, Signal, Upstream, Wire, wait_until,
+    Answer, Process, RawUpstream, RequestBuilder, Response, Upstream, Wire, wait_until,
 };
 
 use crate::command_line::Folder;
@@ -280,16 +280,7 @@ fn admin_of(process: &Process) -> SocketAddr {
 
 #[test]
 fn readiness_turns_red_before_the_gateway_stops_accepting() {
-    let (arrived, go_on) = (Signal::new(), Signal::new());
-    let upstream = RawUpstream::start({
-        let (arrived, go_on) = (arrived.clone(), go_on.clone());
-        move |wire| {
-            let _ = wire.read_head();
-            arrived.give();
-            go_on.wait("readiness is red");
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        }
-    });
+    let upstream = RawUpstream::holding("", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let folder = Folder::with(
         "gateway.toml",
         text(
@@ -307,14 +298,14 @@ fn readiness_turns_red_before_the_gateway_stops_accepting() {
     assert_eq!(ready().status(), 200);
     let mut wire = Wire::new(TcpStream::connect(address).unwrap());
     RequestBuilder::new(address, "GET", "/").write(&mut wire);
-    arrived.wait("an exchange is going on");
+    upstream.wait_for_request();
     process.signal("TERM");
     wait_until("readiness is red", || ready().status() == 503);
     assert!(ready().text().contains("the gateway is stopping"));
     // It still accepts, for those who have not noticed yet.
     let late = RequestBuilder::new(address, "GET", "/nowhere").send();
     assert_eq!(late.status(), 404);
-    go_on.give();
+    upstream.go_on();
     assert_eq!(wire.read_head().status(), 200);
     assert_eq!(process.wait().code(), 0);
 }

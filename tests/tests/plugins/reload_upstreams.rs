@@ -1,7 +1,7 @@
 //! A reload that changes an upstream: targets that it had before keep their standing and their connections, and what counts for
 //! all of them counts on.
 
-use sluicegate_tests::{Answer, RawUpstream, Signal, Upstream, Wire, wait_until};
+use sluicegate_tests::{Answer, RawUpstream, Upstream, Wire, wait_until};
 
 use crate::reload::{Live, configuration};
 
@@ -100,17 +100,7 @@ fn kept_connections_are_used_again() {
 
 #[test]
 fn who_is_there_counts_in_the_new_limits_and_in_flight() {
-    let go_on = Signal::new();
-    let upstream = RawUpstream::start({
-        let go_on = go_on.clone();
-        move |wire| {
-            while wire.try_read_head().is_ok() {
-                wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
-                go_on.wait("the test goes on");
-                wire.write("body");
-            }
-        }
-    });
+    let upstream = RawUpstream::holding("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "body");
     let url = upstream.url();
     let limits =
         |connections: usize| format!("limits = {{ connections = {connections}, pending = 0 }}");
@@ -124,7 +114,7 @@ fn who_is_there_counts_in_the_new_limits_and_in_flight() {
     let in_flight = || live.server.running().snapshot().upstreams[0].in_flight(0);
     live.reload(&text(&[&url], &limits(1))).unwrap();
     assert_eq!((live.get("/").send().status(), in_flight()), (503, 2));
-    go_on.give();
+    upstream.go_on();
     for wire in &mut wires {
         assert_eq!(wire.read_exact(4), b"body");
     }
