@@ -334,4 +334,15 @@ fn a_plugin_that_keeps_failing_is_told_about_and_leaves_the_gateway_ready() {
         "{}",
         ready.text()
     );
+    let metrics = watched.metrics();
+    for line in [
+        r#"sluicegate_plugin_resting{plugin="p"} 1"#,
+        r#"sluicegate_plugin_failures_total{plugin="p",kind="trap"} 2"#,
+        r#"sluicegate_plugin_failures_total{plugin="p",kind="resting"} 4"#,
+    ] {
+        assert!(
+            metrics.contains(&format!("\n{line}\n")),
+            "{line}\n{metrics}"
+        );
+    }
 }
