@@ -125,6 +125,12 @@ impl Sending<'_> {
         let mut next = candidates.next();
         let last_resort = LastResort(self.upstream);
         if next.is_none() {
+            // One that warms up is better than one that has failed.
+            view.take_any();
+            candidates = Candidates::new(&*self.upstream.balancer, &view, key);
+            next = candidates.next();
+        }
+        if next.is_none() {
             candidates = Candidates::new(&*self.upstream.balancer, &last_resort, key);
             next = candidates.next();
         }
