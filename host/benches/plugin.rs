@@ -72,7 +72,7 @@ impl Worker {
         let snapshot =
             Arc::new(Snapshot::new(&config, None, &mut |_| {}).expect("the stock plugins"));
         let layers = pools(&snapshot, None);
-        let generation = Generation::new(Arc::clone(&snapshot), layers, None);
+        let generation = Generation::new(0, Arc::clone(&snapshot), layers, None);
         Self {
             snapshot,
             generation,

@@ -19,15 +19,17 @@ use crate::exchange::{
     Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id,
 };
 use crate::http1::request::Request;
+use crate::hub::{Accepted, NotAccepted, WorkerHub};
 use crate::observe::failure_log;
 use crate::observe::metrics::Metrics;
 use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
-use crate::route::Lookup;
+use crate::route::{Lookup, Params};
 use crate::server::connection::Context;
 use crate::server::worker::Generation;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Sending;
+use crate::websocket::handshake::Handshake;
 use crate::websocket::tunnel::Opening;
 use crate::websocket::upgrade;
 
@@ -37,11 +39,20 @@ pub struct Served {
     /// The response.
     pub response: Response<Recorded>,
     /// What the connection becomes behind it, where that is a 101.
-    pub opening: Option<Box<Opening>>,
+    pub switch: Option<Switch>,
+}
+
+/// What a connection becomes behind a 101.
+#[derive(Debug)]
+pub enum Switch {
+    /// Bytes to and from a target.
+    Tunnel(Box<Opening>),
+    /// A client of a hub.
+    Hub(Rc<WorkerHub>, Box<Accepted>),
 }
 
 /// A response before it is recorded, and what the connection becomes behind it.
-type Answered = (Response<ResponseBody>, Option<Box<Opening>>);
+type Answered = (Response<ResponseBody>, Option<Switch>);
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
 pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Served> + use<> {
@@ -65,10 +76,11 @@ pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Se
     let admitted = way.admit(request, client, request_id.clone(), &mut record);
     async move {
         let result = match admitted {
-            Ok(admitted) => way.pass(admitted).await,
+            Ok(Admitted::Route(admitted)) => way.pass(admitted).await,
+            Ok(Admitted::Hub(admitted)) => Box::pin(admitted.join()).await,
             Err(failure) => Err(failure),
         };
-        let (response, opening) = match result {
+        let (response, switch) = match result {
             Ok(answered) => answered,
             Err(failure) => {
                 failure_log::failed(&request_id, &failure);
@@ -82,7 +94,7 @@ pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Se
         };
         Served {
             response: record.attach(response),
-            opening,
+            switch,
         }
     }
 }
@@ -94,10 +106,37 @@ struct Way {
 }
 
 /// A request that has been read, checked and matched.
-struct Admitted {
+enum Admitted {
+    /// To a route.
+    Route(ToRoute),
+    /// To a hub.
+    Hub(Box<ToHub>),
+}
+
+struct ToRoute {
     exchange: Box<Exchange>,
     body: RequestBody,
     version: Version,
+}
+
+/// A WebSocket handshake on a hub's path. There is no upstream, and no chain: the hub's plugins have hooks of their own.
+struct ToHub {
+    exchange: Box<Exchange>,
+    hub: Rc<WorkerHub>,
+    handshake: Handshake,
+}
+
+impl ToHub {
+    async fn join(self: Box<Self>) -> Result<Answered, Failure> {
+        match self.hub.admit(self.handshake, self.exchange).await {
+            Ok((response, accepted)) => {
+                let switch = Switch::Hub(self.hub, Box::new(accepted));
+                Ok((response.map(|()| ResponseBody::Empty), Some(switch)))
+            }
+            Err(NotAccepted::Reply(reply)) => Ok((reply.map(ResponseBody::whole), None)),
+            Err(NotAccepted::Failure(failure)) => Err(failure),
+        }
+    }
 }
 
 impl Way {
@@ -126,13 +165,26 @@ impl Way {
         let body = accept_body(&self.context, snapshot)?;
 
         // Match route.
-        let (route, params) = match_route(snapshot, &host, &target, &method)?;
-        record.matched(route.0, &route.1.name);
-        if let Some(room) = &route.1.concurrency {
-            match Arc::clone(room).try_acquire_owned() {
-                Ok(place) => record.keep(place),
-                Err(_) => return Err(Failure::Limit("too many requests")),
+        let (index, params) = match_route(snapshot, &host, &target, &method)?;
+        let mut handshake = None;
+        if let Some(route) = snapshot.routes.get(index) {
+            record.matched(index, &route.name);
+            if let Some(room) = &route.concurrency {
+                match Arc::clone(room).try_acquire_owned() {
+                    Ok(place) => record.keep(place),
+                    Err(_) => return Err(Failure::Limit("too many requests")),
+                }
             }
+        } else {
+            // Or a hub, whose handshake is told from hop-by-hop headers.
+            let hubs = &self.generation.hubs;
+            let hub = index
+                .checked_sub(snapshot.routes.len())
+                .and_then(|index| hubs.get(index))
+                .ok_or_else(no_such)?;
+            record.matched(index, &hub.hub.config.name);
+            let checked = hub.check(&method, version, &headers)?;
+            handshake = Some((Rc::clone(hub), checked));
         }
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
@@ -151,7 +203,7 @@ impl Way {
         };
         let exchange = Box::new(Exchange {
             snapshot: Arc::clone(snapshot),
-            route: route.0,
+            route: index,
             client,
             request_id,
             request: RequestHead {
@@ -172,16 +224,23 @@ impl Way {
             response: None,
             notes: Notes::default(),
         });
-        Ok(Admitted {
-            exchange,
-            body,
-            version,
+        Ok(match handshake {
+            None => Admitted::Route(ToRoute {
+                exchange,
+                body,
+                version,
+            }),
+            Some((hub, handshake)) => Admitted::Hub(Box::new(ToHub {
+                exchange,
+                hub,
+                handshake,
+            })),
         })
     }
 
     /// The phases from the first plugin on, in order.
-    async fn pass(&self, admitted: Admitted) -> Result<Answered, Failure> {
-        let Admitted {
+    async fn pass(&self, admitted: ToRoute) -> Result<Answered, Failure> {
+        let ToRoute {
             mut exchange,
             body,
             version,
@@ -290,14 +349,13 @@ fn accept_body(context: &Context, snapshot: &Snapshot) -> Result<RequestBody, Fa
     }
 }
 
-type Matched<'a> = ((usize, &'a Route), crate::route::Params);
-
-fn match_route<'a>(
-    snapshot: &'a Snapshot,
+/// The index of the route or hub, and the parameters of its path.
+fn match_route(
+    snapshot: &Snapshot,
     host: &HeaderValue,
     target: &Target,
     method: &http::Method,
-) -> Result<Matched<'a>, Failure> {
+) -> Result<(usize, Params), Failure> {
     let name = host_name(host.to_str().unwrap_or(""));
     let lookup = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         snapshot
@@ -307,10 +365,7 @@ fn match_route<'a>(
         snapshot.table.find(name, target.path(), method)
     };
     match lookup {
-        Lookup::Found { route, params } => {
-            let entry = snapshot.routes.get(route).ok_or_else(no_such)?;
-            Ok(((route, entry), params))
-        }
+        Lookup::Found { route, params } => Ok((route, params)),
         Lookup::MethodNotAllowed { allow } => {
             let names: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
             Err(RouteFailure::MethodNotAllowed {
@@ -350,7 +405,7 @@ fn respond(
     if head.status == StatusCode::NO_CONTENT {
         head.headers.remove(CONTENT_LENGTH);
     }
-    let (body, opening) = if head.status == StatusCode::SWITCHING_PROTOCOLS {
+    let (body, switch) = if head.status == StatusCode::SWITCHING_PROTOCOLS {
         let opening = match body {
             ResponseBody::Source(body) => body.into_opening(metrics()),
             _ => None,
@@ -360,7 +415,7 @@ fn respond(
         head.headers
             .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.remove(CONTENT_LENGTH);
-        (ResponseBody::Empty, Some(Box::new(opening)))
+        (ResponseBody::Empty, Some(Switch::Tunnel(Box::new(opening))))
     } else {
         if exchange.request.upgrade.is_some() {
             // A plugin has taken the switch back.
@@ -371,7 +426,7 @@ fn respond(
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    Ok((response, opening))
+    Ok((response, switch))
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@
 //! | [`plugin`] | the components around an exchange |
 //! | [`balance`] | picks a target |
 //! | [`upstream`] | connections to targets |
-//! | [`websocket`] | connections that become something else than HTTP |
+//! | [`websocket`] | connections that become something else than HTTP: tunnels, and the WebSocket protocol |
+//! | [`hub`] | WebSocket connections that end at the gateway, and what is pushed to them |
 //! | [`observe`] | counters and the access log |
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
@@ -53,6 +54,7 @@ pub mod demo;
 pub mod exchange;
 pub mod gateway;
 pub mod http1;
+pub mod hub;
 pub mod observe;
 pub mod plugin;
 pub mod route;

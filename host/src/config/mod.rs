@@ -39,6 +39,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use hub::model::*;
 pub use model::*;
 pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
@@ -53,6 +54,8 @@ struct Scope<'t> {
     plugins: Vec<&'t str>,
     /// The names under `[upstreams]`.
     upstreams: Vec<&'t str>,
+    /// Whether there are hubs: then there need not be routes.
+    has_hubs: bool,
 }
 
 /// Reads and checks a configuration file.
@@ -131,7 +134,9 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         folder: absolute.parent().map(Path::to_path_buf).unwrap_or_default(),
         plugins: names(tree, "plugins"),
         upstreams: names(tree, "upstreams"),
+        has_hubs: !names(tree, "hubs").is_empty(),
     };
+    let routes = route::read(&mut root, &scope);
     let config = Config {
         source: source.to_path_buf(),
         server: server::read(&mut root, &scope),
@@ -140,9 +145,9 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         access_log: access_log::read(&mut root, &scope),
         plugins: plugin::read(&mut root, &scope),
         upstreams: upstream::read(&mut root),
-        routes: route::read(&mut root, &scope),
+        hubs: hub::read(&mut root, &scope, &routes),
+        routes,
     };
-    hub::refuse(&mut root);
     root.finish();
     config
 }

@@ -22,11 +22,12 @@ use super::worker::{Drain, Worker};
 use crate::exchange::failure::{ClientFailure, Failure};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
-use crate::gateway::{self, Served};
+use crate::gateway::{self, Served, Switch};
 use crate::http1::request::HeadLimits;
+use crate::hub;
 use crate::observe::failure_log;
 use crate::observe::record::Recorded;
-use crate::websocket::tunnel::{self, Opening};
+use crate::websocket::tunnel;
 
 /// What exchanges know of the connection that they came over.
 #[derive(Debug)]
@@ -137,16 +138,22 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
         scheme: Scheme::Http,
         forwarded: Forwarded::new(peer),
     });
-    let end = exchanges(&context).await;
+    // Boxed: what the connection may become has no need of the room for exchanges.
+    let end = Box::pin(exchanges(&context)).await;
     drop(context);
     // What is left of an exchange that was cancelled may hold it: then it closes with that.
     let Some((mut stream, read_ahead)) = socket.into_parts() else {
         return;
     };
     match end {
-        End::Switch(opening, record) => {
+        End::Switch(Switch::Tunnel(opening), record) => {
             let client = tunnel::End { stream, read_ahead };
-            tunnel::run(client, *opening, record).await;
+            Box::pin(tunnel::run(client, *opening, record)).await;
+        }
+        End::Switch(Switch::Hub(hub, accepted), record) => {
+            // Recorded now: what follows is the hub's to tell.
+            drop(record);
+            Box::pin(hub::serve(hub, *accepted, stream, read_ahead.freeze())).await;
         }
         End::Close => close(&mut stream).await,
         End::Gone => {}
@@ -176,8 +183,8 @@ enum End {
     Abort,
     /// A head has to be answered with this.
     Refuse(ClientFailure),
-    /// It becomes a tunnel. The exchange is recorded when that ends.
-    Switch(Box<Opening>, Recorded),
+    /// It becomes something else than HTTP.
+    Switch(Switch, Recorded),
 }
 
 /// One exchange after the other.
@@ -220,7 +227,7 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
     })
     .await;
     drop(serving);
-    let Served { response, opening } = served.ok_or(End::Gone)?;
+    let Served { response, switch } = served.ok_or(End::Gone)?;
     asked.keep_alive &= !context.worker.drain.has_begun();
     let mut answer = Answer::begin(socket, response, asked);
     match poll_fn(|cx| answer.poll(cx)).await {
@@ -232,8 +239,8 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
         }
         Err(Broken::Body) => return Err(End::Close),
     }
-    if let Some(opening) = opening {
-        return Err(End::Switch(opening, answer.into_record()));
+    if let Some(switch) = switch {
+        return Err(End::Switch(switch, answer.into_record()));
     }
     let keep_alive = answer.keep_alive;
     drop(answer);

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection;
+use crate::hub::WorkerHub;
 use crate::observe::access_log::AccessLog;
 use crate::plugin::pool::LayerPool;
 use crate::snapshot::Snapshot;
@@ -98,6 +99,8 @@ pub struct Generation {
     pub pool: Rc<Pool>,
     /// Plugin instances, by the registry's layers.
     pub layers: Vec<Rc<LayerPool>>,
+    /// Its hubs, in the snapshot's order.
+    pub hubs: Vec<Rc<WorkerHub>>,
 }
 
 /// A snapshot to be served from now on.
@@ -112,6 +115,7 @@ pub struct Update {
 impl Generation {
     /// With the pools of its layers. Kept connections to targets that `previous` has as well are taken over.
     pub fn new(
+        worker: usize,
         snapshot: Arc<Snapshot>,
         layers: Vec<Rc<LayerPool>>,
         previous: Option<&Self>,
@@ -121,16 +125,18 @@ impl Generation {
             let common = snapshot.slots_in_common(&previous.snapshot);
             pool.take_over(&previous.pool, common);
         }
+        let hubs = hubs(worker, &snapshot, previous);
         Self {
             snapshot,
             pool,
             layers,
+            hubs,
         }
     }
 
     /// As [`Self::new`], with one instance of each layer ready. Those that take long to make are made on threads apart: the worker
     /// serves on.
-    async fn ready(snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
+    async fn ready(worker: usize, snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
         let layers = pools(&snapshot, previous);
         for pool in &layers {
             let mut old = previous.into_iter().flat_map(|previous| &previous.layers);
@@ -141,7 +147,7 @@ impl Generation {
                 tracing::error!(plugin = &*pool.layer.name, "no first instance: {failure}");
             }
         }
-        Self::new(snapshot, layers, previous)
+        Self::new(worker, snapshot, layers, previous)
     }
 }
 
@@ -155,6 +161,27 @@ pub fn pools(snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<Layer
     layers
         .map(|layer| kept(layer).unwrap_or_else(|| Rc::new(LayerPool::new(Arc::clone(layer)))))
         .collect()
+}
+
+/// The hubs: those that have been there before with their clients. The clients of those that are gone are told.
+fn hubs(worker: usize, snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<WorkerHub>> {
+    let before = previous.map_or(&[][..], |previous| &previous.hubs);
+    let hubs: Vec<Rc<WorkerHub>> = snapshot
+        .hubs
+        .iter()
+        .map(|hub| {
+            let mut before = before.iter();
+            let same = before.find(|old| Arc::ptr_eq(&old.hub.shared, &hub.shared));
+            let previous = same.map(|same| &**same);
+            Rc::new(WorkerHub::new(worker, Arc::clone(hub), previous, None))
+        })
+        .collect();
+    for old in before {
+        if !hubs.iter().any(|hub| Rc::ptr_eq(&hub.local, &old.local)) {
+            old.local.replace();
+        }
+    }
+    hubs
 }
 
 /// How often kept connections are looked through.
@@ -197,7 +224,9 @@ async fn run(seed: Seed) {
     let first = snapshots.borrow_and_update().clone();
     let worker = Rc::new(Worker {
         number: seed.number,
-        generation: RefCell::new(Rc::new(Generation::ready(first.snapshot, None).await)),
+        generation: RefCell::new(Rc::new(
+            Generation::ready(seed.number, first.snapshot, None).await,
+        )),
         connections: seed.connections,
         access_log: seed.access_log,
         drain: Drain::default(),
@@ -222,6 +251,9 @@ async fn run(seed: Seed) {
     sweeping.abort();
     while accepting.join_next().await.is_some() {}
     worker.drain.begin();
+    for hub in &worker.generation.borrow().hubs {
+        hub.local.drain(seed.grace);
+    }
     let open = std::mem::take(&mut *connections.borrow_mut());
     drain(open, seed.grace).await;
 }
@@ -239,7 +271,8 @@ async fn follow(worker: Rc<Worker>, mut snapshots: watch::Receiver<Update>) {
     while snapshots.changed().await.is_ok() {
         let update = snapshots.borrow_and_update().clone();
         let previous = Rc::clone(&worker.generation.borrow());
-        let next = Rc::new(Generation::ready(update.snapshot, Some(&previous)).await);
+        let next =
+            Rc::new(Generation::ready(worker.number, update.snapshot, Some(&previous)).await);
         worker.generation.replace(next);
         // Nobody waits any more: then nobody need be told.
         let _ = update.served.send(());
