@@ -117,6 +117,9 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
         let failure = Failure::Limit("too many connections");
         let request_id = new_request_id();
         failure_log::failed(&request_id, &failure);
+        if let Some(metrics) = &worker.generation.borrow().snapshot.metrics {
+            metrics.failed(failure.error_type());
+        }
         refuse(&mut stream, &failure, &request_id).await;
         return;
     }

@@ -181,6 +181,19 @@ fn it_reloads_and_says_what_is_wrong() {
 }
 
 #[test]
+fn connections_beyond_the_limit_are_counted() {
+    let watched = Watched::start("", &format!("limits = {{ connections = 1 }}\n{NOTHING}"));
+    let _idle = std::net::TcpStream::connect(watched.server.addresses()[0]).unwrap();
+    wait_until("the connection is there", || {
+        watched.metrics().contains("\nsluicegate_connections 1\n")
+    });
+    assert_eq!(watched.get("/").status(), 503);
+    let line = r#"sluicegate_failures_total{error="connection_limit_reached"} 1"#;
+    let metrics = watched.metrics();
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[test]
 fn paths_and_methods_that_it_does_not_have_are_refused() {
     let watched = Watched::start("", NOTHING);
     for (method, path, status, allow) in [
