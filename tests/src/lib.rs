@@ -26,6 +26,7 @@
 )]
 
 mod answer;
+mod browser;
 mod gateway;
 mod head;
 mod hub;
@@ -38,6 +39,7 @@ mod wait;
 mod wire;
 
 pub use answer::Answer;
+pub use browser::{Browser, Window};
 pub use gateway::{Gateway, GatewayBuilder};
 pub use head::Head;
 pub use hub::HubServer;
