@@ -26,6 +26,7 @@
 )]
 
 mod answer;
+mod browser;
 mod gateway;
 mod head;
 mod holding;
@@ -40,6 +41,7 @@ mod wait;
 mod wire;
 
 pub use answer::Answer;
+pub use browser::{Browser, Window};
 pub use gateway::{Gateway, GatewayBuilder};
 pub use head::Head;
 pub use holding::Holding;
