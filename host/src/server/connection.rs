@@ -106,11 +106,46 @@ impl Drop for Counted {
     }
 }
 
-async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
+/// A connection that has become something else than HTTP.
+struct Switched {
+    switch: Switch,
+    record: Recorded,
+    client: tunnel::End,
+}
+
+/// Serves a connection as long as it lives. The parts are boxed, so that none takes up room while another one runs: of
+/// those that have become something else there may be very many.
+async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
     let (_counted, open) = Counted::new(&worker.connections);
+    let Some(switched) = Box::pin(speak_http(worker, stream, peer, open)).await else {
+        return;
+    };
+    let Switched {
+        switch,
+        record,
+        client,
+    } = switched;
+    match switch {
+        Switch::Tunnel(opening) => Box::pin(tunnel::run(client, *opening, record)).await,
+        Switch::Hub(hub, accepted) => {
+            // Recorded now: what follows is the hub's to tell.
+            drop(record);
+            let tunnel::End { stream, read_ahead } = client;
+            Box::pin(hub::serve(hub, *accepted, stream, read_ahead.freeze())).await;
+        }
+    }
+}
+
+/// Serves exchanges until the connection ends, or becomes something else. `open`: connections that there are.
+async fn speak_http(
+    worker: Rc<Worker>,
+    mut stream: TcpStream,
+    peer: IpAddr,
+    open: usize,
+) -> Option<Switched> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("a connection ended before it began: {error}");
-        return;
+        return None;
     }
     let limits = worker.generation.borrow().snapshot.limits.clone();
     if open > limits.connections {
@@ -121,7 +156,7 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
             metrics.failed(failure.error_type());
         }
         refuse(&mut stream, &failure, &request_id).await;
-        return;
+        return None;
     }
     let socket = ClientSocket::new(
         stream,
@@ -141,22 +176,17 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
         scheme: Scheme::Http,
         forwarded: Forwarded::new(peer),
     });
-    // Boxed: what the connection may become has no need of the room for exchanges.
-    let end = Box::pin(exchanges(&context)).await;
+    let end = exchanges(&context).await;
     drop(context);
     // What is left of an exchange that was cancelled may hold it: then it closes with that.
-    let Some((mut stream, read_ahead)) = socket.into_parts() else {
-        return;
-    };
+    let (mut stream, read_ahead) = socket.into_parts()?;
     match end {
-        End::Switch(Switch::Tunnel(opening), record) => {
-            let client = tunnel::End { stream, read_ahead };
-            Box::pin(tunnel::run(client, *opening, record)).await;
-        }
-        End::Switch(Switch::Hub(hub, accepted), record) => {
-            // Recorded now: what follows is the hub's to tell.
-            drop(record);
-            Box::pin(hub::serve(hub, *accepted, stream, read_ahead.freeze())).await;
+        End::Switch(switch, record) => {
+            return Some(Switched {
+                switch,
+                record,
+                client: tunnel::End { stream, read_ahead },
+            });
         }
         End::Close => close(&mut stream).await,
         End::Gone => {}
@@ -173,6 +203,7 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
             refuse(&mut stream, &refusal.into(), &request_id).await;
         }
     }
+    None
 }
 
 /// How a connection ends.
@@ -318,7 +349,7 @@ async fn close(stream: &mut TcpStream) {
     let linger = async {
         stream.shutdown().await?;
         let mut dropped = 0;
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 4096];
         while dropped < MOST {
             match stream.read(&mut buffer).await? {
                 0 => break,
@@ -328,4 +359,21 @@ async fn close(stream: &mut TcpStream) {
         Ok::<_, std::io::Error>(())
     };
     let _ = tokio::time::timeout(LINGER, linger).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_a_connection_keeps_while_it_is_a_tunnel_or_a_hubs_is_small() {
+        let task = size_of_future(serve);
+        let tunnel = size_of_future(tunnel::run);
+        assert!(task <= 1024, "{task}");
+        assert!(tunnel <= 1024, "{tunnel}");
+    }
 }
