@@ -51,6 +51,8 @@ struct Scope<'t> {
     plugins: Vec<&'t str>,
     /// The names under `[upstreams]`.
     upstreams: Vec<&'t str>,
+    /// The names under `[hubs]`.
+    hubs: Vec<&'t str>,
 }
 
 /// Reads and checks a configuration file.
@@ -129,6 +131,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         folder: absolute.parent().map(Path::to_path_buf).unwrap_or_default(),
         plugins: names(tree, "plugins"),
         upstreams: names(tree, "upstreams"),
+        hubs: names(tree, "hubs"),
     };
     let config = Config {
         source: source.to_path_buf(),

@@ -111,4 +111,6 @@ pub enum Action {
     /// The message is treated as if there were no hooks: a command of the hub protocol, an echo, a relayed message. In a
     /// hub of mode "hooks" there is nothing of the kind, and this does nothing.
     Forward,
+    /// As [`Action::Forward`], with this message in the place of the client's.
+    Replace(Message),
 }
