@@ -165,7 +165,10 @@ impl Instance {
             ticks: ticks(layer.limits.time),
             uses: 0,
         };
-        guests.configured(&lifecycle, &layer.config)
+        let mut instance = guests.configured(&lifecycle, &layer.config)?;
+        // Not before: a configuration that is only looked at sends nothing.
+        instance.store.data_mut().hubs = layer.hubs.clone();
+        Ok(instance)
     }
 
     fn configured(

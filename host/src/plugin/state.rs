@@ -24,7 +24,7 @@ pub struct State {
     pub exchange: Box<Exchange>,
     /// The connection that a hub's hook is called for, for the time of the call.
     pub caller: Option<Caller>,
-    /// The hubs that the plugin may send into.
+    /// The hubs that the plugin may send into: none while it is configured.
     pub hubs: Grant,
     /// The plugin's own lines in the log.
     pub output: Output,
@@ -58,7 +58,7 @@ impl State {
         Self {
             exchange: Box::new(Exchange::vacant()),
             caller: None,
-            hubs: layer.hubs.clone(),
+            hubs: Grant::default(),
             skipped: Hooks::default(),
             interests: Interests::default(),
             deadline: Deadline::new(limits.time, limits.wall),

@@ -3,12 +3,22 @@
 
 use sluicegate_plugin::prelude::*;
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// A hub to send into while it is configured.
+    early: Option<String>,
+}
+
 struct Notifier;
 
 impl Plugin for Notifier {
-    type Config = NoConfig;
+    type Config = Config;
 
-    fn new(_: NoConfig) -> Result<Self> {
+    fn new(config: Config) -> Result<Self> {
+        if let Some(hub) = &config.early {
+            hubs::publish(hub, "early", "too early")?;
+        }
         Ok(Self)
     }
 }
