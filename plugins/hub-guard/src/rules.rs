@@ -5,7 +5,7 @@ use sluicegate_plugin::Message;
 use std::collections::BTreeMap;
 
 use crate::config::{self, Kind, OnViolation};
-use crate::object::Object;
+use crate::object::{Object, Shape};
 use crate::rooms::{Access, Purpose};
 use crate::words::{Found, Words};
 
@@ -87,8 +87,8 @@ impl Violation {
         let mut reply = json!({ "type": "error", "code": self.code(), "message": self.reason() });
         let id = message
             .as_text()
-            .and_then(Object::parse)
-            .and_then(|object| object.get("id").cloned())
+            .and_then(|text| serde_json::from_str::<Value>(text).ok())
+            .and_then(|value| value.get("id").cloned())
             .filter(|id| id.is_number() || id.as_str().is_some_and(|id| id.len() <= 128));
         if let (Some(id), Some(reply)) = (id, reply.as_object_mut()) {
             reply.insert("id".to_owned(), id);
@@ -131,7 +131,8 @@ impl Rules {
                 Ok(Passed::AsItIs)
             };
         };
-        if self.schema.is_some() || access.is_some() {
+        let is_object = self.schema.is_some() || access.is_some();
+        if is_object {
             let object = Object::parse(text).ok_or(Violation::Malformed)?;
             if self
                 .schema
@@ -144,7 +145,7 @@ impl Rules {
                 return Err(Violation::Room);
             }
         }
-        match self.words.as_ref().map(|words| words.find(text)) {
+        match self.words.as_ref().map(|words| words.find(text, is_object)) {
             None | Some(Found::None) => Ok(Passed::AsItIs),
             Some(Found::Refused) => Err(Violation::Word),
             Some(Found::Masked(masked)) => Ok(Passed::As(masked)),
@@ -154,17 +155,16 @@ impl Rules {
 
 /// Whether the client may do this to the room that the message names. Whatever names a room, whether the hub's protocol has
 /// such a command today or not, is at least to be let in there; only leaving is everybody's right.
-fn may(object: &Object, access: &str) -> bool {
+fn may(object: &Object<'_>, access: &str) -> bool {
     let Some(room) = object.get("room") else {
         return true;
     };
-    let purpose = match object.get("type").and_then(Value::as_str) {
+    let purpose = match object.text("type") {
         Some("leave") => return true,
         Some("publish") => Purpose::Publish,
         _ => Purpose::Join,
     };
-    room.as_str()
-        .is_some_and(|room| Access::text_allows(access, purpose, room))
+    matches!(room, Shape::String(room) if Access::text_allows(access, purpose, room))
 }
 
 impl Schema {
@@ -185,7 +185,7 @@ impl Schema {
         })
     }
 
-    fn takes(&self, object: &Object) -> bool {
+    fn takes(&self, object: &Object<'_>) -> bool {
         let has_all = self.required.iter().all(|key| object.get(key).is_some());
         has_all
             && object.iter().all(|(key, value)| match self.kinds.get(key) {
@@ -196,15 +196,15 @@ impl Schema {
 }
 
 impl Kind {
-    fn is(self, value: &Value) -> bool {
+    fn is(self, value: &Shape<'_>) -> bool {
         match self {
-            Self::String => value.is_string(),
-            Self::Number => value.is_number(),
-            Self::Integer => value.is_i64() || value.is_u64(),
-            Self::Boolean => value.is_boolean(),
-            Self::Object => value.is_object(),
-            Self::Array => value.is_array(),
-            Self::Null => value.is_null(),
+            Self::String => matches!(value, Shape::String(_)),
+            Self::Number => matches!(value, Shape::Integer | Shape::Fraction),
+            Self::Integer => *value == Shape::Integer,
+            Self::Boolean => *value == Shape::Boolean,
+            Self::Object => *value == Shape::Object,
+            Self::Array => *value == Shape::Array,
+            Self::Null => *value == Shape::Null,
             Self::Any => true,
         }
     }

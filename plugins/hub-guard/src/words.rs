@@ -41,13 +41,9 @@ impl Words {
         })
     }
 
-    /// Looks through a message.
-    pub fn find(&self, text: &str) -> Found {
-        let looks_like_json = matches!(
-            text.trim_start().as_bytes().first(),
-            Some(b'{' | b'[' | b'"')
-        );
-        let masked = if looks_like_json && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+    /// Looks through a message, of which may be known that it is JSON.
+    pub fn find(&self, text: &str, is_json: bool) -> Found {
+        let masked = if is_json || looks_like_json(text) {
             self.masked_json(text)
         } else {
             self.masked(text)
@@ -99,8 +95,12 @@ impl Words {
                 break;
             };
             at = begins + literal.len();
-            let Ok(decoded) = serde_json::from_str::<Cow<'_, str>>(literal) else {
-                continue;
+            let decoded = match literal.get(1..literal.len() - 1) {
+                Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+                _ => match serde_json::from_str::<String>(literal) {
+                    Ok(decoded) => Cow::Owned(decoded),
+                    Err(_) => continue,
+                },
             };
             if let Cow::Owned(changed) = self.masked(&decoded)
                 && let Ok(encoded) = serde_json::to_string(&changed)
@@ -119,6 +119,14 @@ impl Words {
             }
         }
     }
+}
+
+fn looks_like_json(text: &str) -> bool {
+    let begins = matches!(
+        text.trim_start().as_bytes().first(),
+        Some(b'{' | b'[' | b'"')
+    );
+    begins && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 /// The text literal that stands at the beginning, with its quotes.
@@ -175,14 +183,18 @@ mod tests {
             (r#"{"a":"darn""#, r#"{"a":"****""#),
         ] {
             assert_eq!(
-                words(Then::Mask).find(text),
+                words(Then::Mask).find(text, false),
                 Found::Masked(masked.to_owned()),
                 "{text}"
             );
-            assert_eq!(words(Then::Refuse).find(text), Found::Refused, "{text}");
+            assert_eq!(
+                words(Then::Refuse).find(text, false),
+                Found::Refused,
+                "{text}"
+            );
         }
         for text in ["", "darned", "d arn", "_", r#"{"a":"fine \\\\","b":2}"#] {
-            assert_eq!(words(Then::Mask).find(text), Found::None, "{text}");
+            assert_eq!(words(Then::Mask).find(text, false), Found::None, "{text}");
         }
     }
 
@@ -208,8 +220,8 @@ mod tests {
             let words = words(Then::Mask);
             let json = serde_json::json!({ "text": text, "list": [text, 1] }).to_string();
             for message in [text, json] {
-                if let Found::Masked(masked) = words.find(&message) {
-                    prop_assert_eq!(words.find(&masked), Found::None);
+                if let Found::Masked(masked) = words.find(&message, false) {
+                    prop_assert_eq!(words.find(&masked, false), Found::None);
                     let was = serde_json::from_str::<IgnoredAny>(&message).is_ok();
                     prop_assert!(!was || serde_json::from_str::<IgnoredAny>(&masked).is_ok());
                 }
