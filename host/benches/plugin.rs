@@ -71,7 +71,7 @@ impl Worker {
             .config;
         let snapshot =
             Arc::new(Snapshot::new(&config, None, &mut |_| {}).expect("the stock plugins"));
-        let generation = Generation::new(Arc::clone(&snapshot), None);
+        let generation = Generation::new(0, Arc::clone(&snapshot), None);
         Self {
             snapshot,
             generation,

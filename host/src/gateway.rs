@@ -27,6 +27,7 @@ use crate::server::connection::Context;
 use crate::server::worker::Generation;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Sending;
+use crate::websocket::handshake::Refusal;
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
 ///
@@ -290,6 +291,9 @@ fn match_route<'a>(
         snapshot.table.find(name, target.path(), method)
     };
     match lookup {
+        Lookup::Found { route, .. } if snapshot.hub(route).is_some() => {
+            Err(Refusal::NoUpgrade.into())
+        }
         Lookup::Found { route, params } => {
             let entry = snapshot.routes.get(route).ok_or_else(no_such)?;
             Ok(((route, entry), params))

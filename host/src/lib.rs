@@ -22,6 +22,7 @@
 //! | [`plugin`] | the components around an exchange |
 //! | [`balance`] | picks a target |
 //! | [`upstream`] | connections to targets |
+//! | [`websocket`] | the WebSocket protocol: handshake, frames, compression |
 //! | [`hub`] | WebSocket connections that end at the gateway, and what is pushed to them |
 //! | [`observe`] | counters and the access log |
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
@@ -60,3 +61,4 @@ pub mod small_write;
 pub mod snapshot;
 pub mod timer;
 pub mod upstream;
+pub mod websocket;

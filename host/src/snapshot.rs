@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{self, Config, Problem, ServerLimits};
 use crate::exchange::edit::Budget;
+use crate::hub::Hub;
 use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::route::{HostPattern, Pattern, Rule, Table};
@@ -25,10 +26,12 @@ pub struct Snapshot {
     pub trusted_proxies: Vec<IpNet>,
     /// What plugins may add to a head.
     pub head_budget: Budget,
-    /// Finds a request's route; its indices are indices of `routes`.
+    /// Finds a request's route or hub; its indices are those of `routes`, and after them of `hubs`.
     pub table: Table,
     /// The routes.
     pub routes: Vec<Route>,
+    /// The hubs.
+    pub hubs: Vec<Arc<Hub>>,
     /// The upstreams.
     pub upstreams: Vec<Arc<Upstream>>,
     upstream_names: HashMap<String, usize>,
@@ -132,6 +135,12 @@ impl Snapshot {
                 metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });
         }
+        let mut hubs = Vec::new();
+        for hub in config.hubs.values() {
+            rules.push(hub_rule(hub)?);
+            let before = previous.and_then(|previous| previous.hub_named(&hub.name));
+            hubs.push(Arc::new(Hub::new(hub, before.map(|before| &**before))));
+        }
         Ok(Self {
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -141,6 +150,7 @@ impl Snapshot {
             },
             table: Table::new(rules),
             routes,
+            hubs,
             slots: slots_of(&upstreams).max().map_or(0, |last| last + 1),
             upstream_configs: config.upstreams.values().cloned().collect(),
             route_configs: config.routes.clone(),
@@ -179,6 +189,7 @@ impl Snapshot {
                 },
                 table: Table::new(Vec::new()),
                 routes: Vec::new(),
+                hubs: Vec::new(),
                 upstreams: Vec::new(),
                 upstream_names: HashMap::new(),
                 upstream_configs: Vec::new(),
@@ -191,10 +202,43 @@ impl Snapshot {
         Arc::clone(&EMPTY)
     }
 
+    /// The hub that an index of the table means, if it is not that of a route.
+    pub fn hub(&self, index: usize) -> Option<&Arc<Hub>> {
+        self.hubs.get(index.checked_sub(self.routes.len())?)
+    }
+
+    /// The hub of that name.
+    pub fn hub_named(&self, name: &str) -> Option<&Arc<Hub>> {
+        self.hubs.iter().find(|hub| &*hub.config.name == name)
+    }
+
     /// The index of the upstream of that name.
     pub fn upstream_named(&self, name: &str) -> Option<usize> {
         self.upstream_names.get(name).copied()
     }
+}
+
+/// What a request has to be like for a hub. Any method: one that is no WebSocket is told so.
+fn hub_rule(hub: &config::Hub) -> Result<Rule, Vec<Problem>> {
+    let problem = |message: String| {
+        vec![Problem {
+            path: hub.origin.path.clone(),
+            line: hub.origin.line,
+            message,
+        }]
+    };
+    // What runs the hooks of plugins is not part of this version.
+    if !hub.plugins.is_empty() {
+        return Err(problem(
+            "hubs with plugins are not part of this version".to_owned(),
+        ));
+    }
+    let host = hub.host.as_deref().map(HostPattern::parse).transpose();
+    Ok(Rule {
+        host: host.map_err(|error| problem(error.to_string()))?,
+        pattern: Pattern::parse(&hub.path).map_err(|error| problem(error.to_string()))?,
+        methods: Vec::new(),
+    })
 }
 
 /// Room for as many exchanges as a route may have at the same time. Where the route was there before, with

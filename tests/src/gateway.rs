@@ -65,6 +65,11 @@ impl Gateway {
         self.server.addresses()
     }
 
+    /// Its admin listener's address, if it has one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.server.admin_address()
+    }
+
     /// A request.
     pub fn request(&self, method: &str, target: &str) -> RequestBuilder {
         RequestBuilder::new(self.address(), method, target)

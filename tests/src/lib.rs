@@ -13,6 +13,7 @@
 //! - [`Gateway`]: the gateway, in this process, on a free port
 //! - [`Process`]: the gateway's binary, in a process of its own
 //! - [`Upstream`], [`RawUpstream`], [`Refusing`]: what stands behind it
+//! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -27,9 +28,11 @@
 mod answer;
 mod gateway;
 mod head;
+mod hub;
 mod message;
 mod process;
 mod request;
+mod socket;
 mod upstream;
 mod wait;
 mod wire;
@@ -37,9 +40,11 @@ mod wire;
 pub use answer::Answer;
 pub use gateway::{Gateway, GatewayBuilder};
 pub use head::Head;
+pub use hub::HubServer;
 pub use message::{Body, Chunk, End, ReadError, Response, Transcript};
 pub use process::{Finished, Process};
 pub use request::RequestBuilder;
+pub use socket::{Frame, WebSocket, frame};
 pub use upstream::{RawUpstream, Received, Refusing, Upstream};
 pub use wait::{LIMIT, Signal, wait_until};
 pub use wire::Wire;

@@ -11,10 +11,12 @@
 //! | `GET /readyz` | 200, or 503 with the reasons |
 //! | `GET /metrics` | Prometheus' text format |
 //! | `GET /upstreams` | targets and their state |
+//! | `/hubs` and below | see [`hubs`] |
 //! | `POST /reload` | 200 when the configuration has been loaded again, 422 with its errors |
 
 mod answer;
 mod exposition;
+mod hubs;
 mod readiness;
 mod upstreams;
 
@@ -150,7 +152,7 @@ async fn serve(listener: TcpListener, subject: Arc<Subject>, mut stopped: watch:
 async fn connection(stream: TcpStream, subject: Arc<Subject>) {
     let service = service_fn(move |request| {
         let subject = Arc::clone(&subject);
-        async move { Ok::<_, Infallible>(answer(&subject, &request).await) }
+        async move { Ok::<_, Infallible>(answer(&subject, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -162,9 +164,9 @@ async fn connection(stream: TcpStream, subject: Arc<Subject>) {
     }
 }
 
-async fn answer(subject: &Arc<Subject>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(subject: &Arc<Subject>, request: Request<Incoming>) -> Response<Full<Bytes>> {
     let path = request.uri().path();
-    let is_trusted = is_trusted(subject, request);
+    let is_trusted = is_trusted(subject, &request);
     let asks = request.method() == Method::GET || request.method() == Method::HEAD;
     // Whoever probes need not know a secret; what it is that is wrong is for those who do.
     match path {
@@ -184,6 +186,13 @@ async fn answer(subject: &Arc<Subject>, request: &Request<Incoming>) -> Response
             )
             .into()
         };
+    }
+    if let Some(rest) = path.strip_prefix("/hubs")
+        && (rest.is_empty() || rest.starts_with('/'))
+    {
+        let rest = rest.to_owned();
+        let snapshot = subject.running.snapshot();
+        return hubs::answer(&snapshot, &rest, request).await.into();
     }
     match (path, request.method()) {
         ("/readyz", _) if asks => readiness::answer(subject).into(),

@@ -38,6 +38,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use hub::model::*;
 pub use model::*;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
@@ -133,6 +134,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         upstreams: names(tree, "upstreams"),
         hubs: names(tree, "hubs"),
     };
+    let routes = route::read(&mut root, &scope);
     let config = Config {
         source: source.to_path_buf(),
         server: server::read(&mut root, &scope),
@@ -141,9 +143,9 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         access_log: access_log::read(&mut root, &scope),
         plugins: plugin::read(&mut root, &scope),
         upstreams: upstream::read(&mut root),
-        routes: route::read(&mut root, &scope),
+        hubs: hub::read(&mut root, &scope, &routes),
+        routes,
     };
-    hub::refuse(&mut root);
     root.finish();
     config
 }

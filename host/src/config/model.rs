@@ -32,6 +32,8 @@ pub struct Config {
     pub upstreams: BTreeMap<String, Upstream>,
     /// `[[routes]]`, in the file's order.
     pub routes: Vec<Route>,
+    /// `[hubs.NAME]`
+    pub hubs: BTreeMap<String, super::Hub>,
 }
 
 /// `[server]`

@@ -14,7 +14,7 @@ use super::reader::{Node, Section, quoted};
 use crate::route::{HostPattern, Pattern, Segment};
 
 const HOST: &str = r#"a host without a port, such as "api.example.com" or "*.example.com""#;
-const PATH: &str = r#"a path such as "/users/{id}" or "/{*rest}""#;
+pub(super) const PATH: &str = r#"a path such as "/users/{id}" or "/{*rest}""#;
 
 /// A route, and what comparing it with the others takes.
 struct Entry<'t> {
@@ -34,7 +34,7 @@ pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Vec<Route> {
     let Some(items) = items else {
         return Vec::new();
     };
-    if items.is_empty() {
+    if items.is_empty() && scope.hubs.is_empty() {
         let upstream = scope.upstreams.first().copied().unwrap_or("NAME");
         let message = format!(
             "no route is defined; a minimal one is\n    [[routes]]\n    path = \"/{{*rest}}\"\n    upstream = \"{upstream}\""
@@ -114,7 +114,7 @@ fn name<'t>(node: &Node<'t>) -> Option<&'t str> {
 }
 
 /// In lower case, as requests are compared.
-fn host(node: &Node<'_>) -> Option<String> {
+pub(super) fn host(node: &Node<'_>) -> Option<String> {
     let text = node.string_like(HOST)?;
     if let Err(error) = HostPattern::parse(text) {
         node.problem(format!("found {}; {error}", quoted(text)));
@@ -128,7 +128,7 @@ fn host(node: &Node<'_>) -> Option<String> {
     Some(text.to_ascii_lowercase())
 }
 
-fn path<'t>(node: &Node<'t>) -> Option<(&'t str, Pattern)> {
+pub(super) fn path<'t>(node: &Node<'t>) -> Option<(&'t str, Pattern)> {
     let text = node.string_like(PATH)?;
     match Pattern::parse(text) {
         Ok(pattern) => Some((text, pattern)),
@@ -246,7 +246,7 @@ fn check_reach(entry: &Entry<'_>, before: &[Entry<'_>]) {
 }
 
 /// Whether two patterns match the same paths: the names of their parameters do not matter to that.
-fn same_paths(one: &Pattern, other: &Pattern) -> bool {
+pub(super) fn same_paths(one: &Pattern, other: &Pattern) -> bool {
     let same = |(one, other): (&Segment, &Segment)| match (one, other) {
         (Segment::Literal(one), Segment::Literal(other)) => one == other,
         (Segment::Parameter(_), Segment::Parameter(_))

@@ -73,10 +73,9 @@ ping = { interval = "25s", timeout = "8s" }
 backplane = "memory"
 "#;
 
-/// The example without its grant and its hub, and with the plugin that it leaves out.
+/// The example without its grant, and with the plugin that it leaves out.
 fn contract_of_this_version() -> String {
-    let (before_hubs, _) = CONTRACT.split_once("[hubs.chat]").unwrap();
-    let without_grant = before_hubs.replace(r#"http = ["auth.internal:8080"]"#, "http = []");
+    let without_grant = CONTRACT.replace(r#"http = ["auth.internal:8080"]"#, "http = []");
     format!("{without_grant}\n[plugins.url]\ncomponent = \"plugins/url.wasm\"\n")
 }
 
@@ -92,7 +91,6 @@ fn the_contracts_example_is_refused_for_what_this_version_does_not_do() {
         [
             "gateway.toml:26: plugins.headers.allow.http: outgoing requests of plugins are not part of this version; found a grant; allowed: []",
             "gateway.toml:53: routes[0].plugins[1].use: no plugin named \"url\"; defined: \"headers\"",
-            "gateway.toml:57: hubs.chat: WebSocket hubs are not part of this version",
         ]
     );
 }

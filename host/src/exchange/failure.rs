@@ -14,6 +14,7 @@ use http::{HeaderMap, Response, StatusCode};
 use super::body::BodyError;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
+use crate::websocket::handshake::Refusal;
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// The name of the field that carries an exchange's identifier.
@@ -28,6 +29,9 @@ pub enum Failure {
     /// No route leads there.
     #[error(transparent)]
     Route(#[from] RouteFailure),
+    /// A request on a hub's path does not become a WebSocket.
+    #[error(transparent)]
+    Handshake(#[from] Refusal),
     /// A plugin failed; the text is for the log.
     #[error("plugin failed: {0}")]
     Plugin(String),
@@ -214,6 +218,14 @@ impl Failure {
                 "http_request_denied",
                 "method not allowed",
             ),
+            Self::Handshake(refusal) => {
+                let error = match refusal {
+                    Refusal::Full | Refusal::Address => "connection_limit_reached",
+                    Refusal::Origin => "http_request_denied",
+                    _ => "http_request_error",
+                };
+                (refusal.status(), error, refusal.reason())
+            }
             Self::Plugin(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "proxy_internal_error",
@@ -282,6 +294,9 @@ impl Failure {
             && let Ok(allow) = HeaderValue::from_str(allow)
         {
             headers.insert(ALLOW, allow);
+        }
+        if let Self::Handshake(refusal) = self {
+            refusal.add_fields(headers);
         }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 pub struct Exchange {
     /// The configuration that this exchange began with; it ends with the same.
     pub snapshot: Arc<Snapshot>,
-    /// Index of the matched route in the snapshot.
+    /// Index of the matched route, or hub, in the snapshot's table.
     pub route: usize,
     /// Who asked.
     pub client: Client,
@@ -79,12 +79,15 @@ impl Exchange {
             .map(std::borrow::Cow::into_owned)
     }
 
-    /// The name of the matched route.
+    /// The name of the matched route, or hub.
     pub fn route_name(&self) -> &str {
-        self.snapshot
-            .routes
-            .get(self.route)
-            .map_or("", |route| &route.name)
+        match self.snapshot.routes.get(self.route) {
+            Some(route) => &route.name,
+            None => self
+                .snapshot
+                .hub(self.route)
+                .map_or("", |hub| &hub.config.name),
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub trait Hooks: fmt::Debug {
     fn on_message(&self, client: ClientView, message: Message) -> Answer<Vec<Action>>;
 
     /// A client that has gone, with the code and reason of its end (1006 where there was no closing handshake).
-    /// It is in no room any more; only [`Action::Publish`] and [`Action::SendTo`] mean anything.
+    /// It is in no room any more: the view has those that it was in. Only [`Action::Publish`] and [`Action::SendTo`] mean
+    /// anything.
     ///
     /// [`Rejected`]: nothing more.
     fn on_disconnect(&self, client: ClientView, code: u16, reason: String) -> Answer<Vec<Action>>;

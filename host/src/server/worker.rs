@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection;
+use crate::hub::WorkerHub;
 use crate::observe::access_log::AccessLog;
 use crate::plugin::pool::LayerPool;
 use crate::snapshot::Snapshot;
@@ -98,6 +99,8 @@ pub struct Generation {
     pub pool: Rc<Pool>,
     /// Plugin instances, by the registry's layers.
     pub layers: Vec<Rc<LayerPool>>,
+    /// Its hubs, in the snapshot's order.
+    pub hubs: Vec<Rc<WorkerHub>>,
 }
 
 /// A snapshot to be served from now on.
@@ -112,7 +115,7 @@ pub struct Update {
 impl Generation {
     /// One instance of each layer is made now; what `previous` has of the same layers and targets, instances
     /// and kept connections, is taken over.
-    pub fn new(snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
+    pub fn new(worker: usize, snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
         let kept = |layer| {
             let mut pools = previous?.layers.iter();
             pools.find(|pool| Arc::ptr_eq(&pool.layer, layer)).cloned()
@@ -135,12 +138,35 @@ impl Generation {
             let common = snapshot.slots_in_common(&previous.snapshot);
             pool.take_over(&previous.pool, common);
         }
+        let hubs = hubs(worker, &snapshot, previous);
         Self {
             snapshot,
             pool,
             layers,
+            hubs,
         }
     }
+}
+
+/// The hubs: those that have been there before with their clients. The clients of those that are gone are told.
+fn hubs(worker: usize, snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<WorkerHub>> {
+    let before = previous.map_or(&[][..], |previous| &previous.hubs);
+    let hubs: Vec<Rc<WorkerHub>> = snapshot
+        .hubs
+        .iter()
+        .map(|hub| {
+            let mut before = before.iter();
+            let same = before.find(|old| Arc::ptr_eq(&old.hub.shared, &hub.shared));
+            let previous = same.map(|same| &**same);
+            Rc::new(WorkerHub::new(worker, Arc::clone(hub), previous, None))
+        })
+        .collect();
+    for old in before {
+        if !hubs.iter().any(|hub| Rc::ptr_eq(&hub.local, &old.local)) {
+            old.local.replace();
+        }
+    }
+    hubs
 }
 
 /// How often kept connections are looked through.
@@ -181,7 +207,7 @@ async fn run(seed: Seed) {
     let first = snapshots.borrow_and_update().clone();
     let worker = Rc::new(Worker {
         number: seed.number,
-        generation: RefCell::new(Rc::new(Generation::new(first.snapshot, None))),
+        generation: RefCell::new(Rc::new(Generation::new(seed.number, first.snapshot, None))),
         connections: seed.connections,
         access_log: seed.access_log,
         drain: Drain::default(),
@@ -206,6 +232,9 @@ async fn run(seed: Seed) {
     sweeping.abort();
     while accepting.join_next().await.is_some() {}
     worker.drain.begin();
+    for hub in &worker.generation.borrow().hubs {
+        hub.local.drain(seed.grace);
+    }
     let open = std::mem::take(&mut *connections.borrow_mut());
     drain(open, seed.grace).await;
 }
@@ -223,7 +252,11 @@ async fn follow(worker: Rc<Worker>, mut snapshots: watch::Receiver<Update>) {
     while snapshots.changed().await.is_ok() {
         let update = snapshots.borrow_and_update().clone();
         let previous = Rc::clone(&worker.generation.borrow());
-        let next = Rc::new(Generation::new(update.snapshot, Some(&previous)));
+        let next = Rc::new(Generation::new(
+            worker.number,
+            update.snapshot,
+            Some(&previous),
+        ));
         worker.generation.replace(next);
         // Nobody waits any more: then nobody need be told.
         let _ = update.served.send(());

@@ -1,0 +1,146 @@
+//! What plugins want done.
+
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use super::client::Client;
+use super::hooks::{Action, Message};
+use super::name::is_name;
+use super::protocol::event;
+use super::worker::{self, WorkerHub};
+use crate::config::HubMode;
+use crate::observe::throttle::Throttle;
+use crate::websocket::close::{Close, may_be_sent};
+
+/// Bytes of what is kept with a client.
+pub(super) const STATE: usize = 64 * 1024;
+/// Lines about actions that can't be carried out, at once and a second.
+static LINES: LazyLock<Throttle> = LazyLock::new(|| Throttle::new(20, 2));
+
+impl WorkerHub {
+    /// Carries out what a hook has answered, in its order; `message` is what [`Action::Forward`] means. What the connection
+    /// is to be closed with, if it is.
+    pub(super) async fn carry_out(
+        self: Rc<Self>,
+        client: Rc<Client>,
+        actions: Vec<Action>,
+        message: Option<Message>,
+    ) -> Option<Close> {
+        for action in actions {
+            let done = match action {
+                Action::Reply(reply) => {
+                    client.send(&worker::raw(&reply));
+                    Ok(())
+                }
+                Action::Publish(room, message) => self.publish_for(&client, &room, &message).await,
+                Action::SendTo(id, message) => self.send_for(&client, &id, &message).await,
+                Action::Join(room) => self.join_for(&client, &room).await,
+                Action::Leave(name) => match client.room(&name) {
+                    Some(room) => {
+                        self.leave(&client, &room);
+                        if self.hub.config.mode == HubMode::Rooms {
+                            client.send(&event::left(None, &name));
+                        }
+                        Ok(())
+                    }
+                    None => Err("the client is not in that room"),
+                },
+                Action::SetState(state) if state.len() > STATE => Err("the state is too large"),
+                Action::SetState(state) => {
+                    client.state.replace(state);
+                    Ok(())
+                }
+                Action::Drop => Ok(()),
+                Action::Close(code, reason) if may_be_sent(code) => {
+                    return Some(Close::with_reason(code, reason));
+                }
+                Action::Close(..) => return Some(super::codes::PLUGIN),
+                Action::Forward | Action::Replace(_) => {
+                    let replaced = match &action {
+                        Action::Replace(message) => Some(message),
+                        _ => message.as_ref(),
+                    };
+                    if let Some(message) = replaced {
+                        let (kind, payload) = worker::parts(message);
+                        let close = self.take(&client, kind, payload).wait().await;
+                        if close.is_some() {
+                            return close;
+                        }
+                    }
+                    Ok(())
+                }
+            };
+            if let Err(reason) = done {
+                self.left_out(reason);
+            }
+        }
+        None
+    }
+
+    /// An action was not carried out.
+    pub(super) fn left_out(&self, reason: &str) {
+        if LINES.admit().is_some() {
+            tracing::warn!(
+                hub = &*self.hub.config.name,
+                "an action of a plugin was left out: {reason}"
+            );
+        }
+    }
+
+    async fn publish_for(
+        &self,
+        client: &Client,
+        room: &str,
+        message: &Message,
+    ) -> Result<(), &'static str> {
+        if !is_name(room) {
+            return Err("a room can't be called that");
+        }
+        let mode = self.hub.config.mode;
+        let publication = worker::publication(mode, room, Some(&client.id), message)
+            .ok_or("rooms of this mode have no binary messages")?;
+        let backplane = &self.local.shared.backplane;
+        let published = backplane.publish(&Arc::from(room), publication);
+        match published.wait().await {
+            Ok(_) => Ok(()),
+            Err(_) => Err("the hub is busy or full"),
+        }
+    }
+
+    async fn send_for(
+        &self,
+        client: &Client,
+        id: &str,
+        message: &Message,
+    ) -> Result<(), &'static str> {
+        let frame = worker::frame_for_one(self.hub.config.mode, Some(&client.id), message)
+            .ok_or("clients of this mode get no binary messages")?;
+        // Whether somebody is there is nothing that a plugin could know.
+        self.local.shared.backplane.direct(id, &frame).wait().await;
+        Ok(())
+    }
+
+    pub(super) async fn join_for(
+        &self,
+        client: &Rc<Client>,
+        name: &str,
+    ) -> Result<(), &'static str> {
+        if !is_name(name) {
+            return Err("a room can't be called that");
+        }
+        let joining = self
+            .join(client, name, None, None, false)
+            .map_err(|_| "the client is in that room, or in too many")?;
+        let entered = joining.entered.wait().await;
+        if self.hub.config.mode == HubMode::Rooms {
+            self.joined(client, &joining.room, None, None, entered);
+            return Ok(());
+        }
+        let Ok(entered) = entered else {
+            self.local.leave(client, &joining.room);
+            return Err("there are as many rooms as there may be");
+        };
+        joining.room.settle(client, entered.position.offset);
+        Ok(())
+    }
+}

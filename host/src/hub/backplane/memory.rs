@@ -1,0 +1,392 @@
+//! The hub is this process.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use super::super::delivery::Audience;
+use super::super::directory::{Directory, Sharded};
+use super::super::protocol::event;
+use super::{
+    Backplane, Entered, MEMBERS, Member, PAGE, Page, Pending, Position, Publication, Query, Refused,
+};
+use crate::config::{self, History, HubMode};
+use crate::websocket::frame::Frame;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Memory {
+    directory: Arc<Directory>,
+    rooms: Sharded<Stream>,
+    /// Bytes of all histories.
+    bytes: AtomicUsize,
+    count: AtomicUsize,
+    limits: RwLock<Limits>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    history: History,
+    rooms: usize,
+}
+
+/// What is known of a room.
+#[derive(Debug)]
+struct Stream {
+    position: Position,
+    history: VecDeque<Kept>,
+    members: HashMap<Arc<str>, Present>,
+    watchers: usize,
+    changes: Changes,
+}
+
+#[derive(Debug)]
+struct Kept {
+    offset: u64,
+    at: Instant,
+    frame: Frame,
+}
+
+#[derive(Debug)]
+struct Present {
+    info: Option<Arc<str>>,
+    connections: usize,
+}
+
+/// What has not been told to watchers. It is told in one message for however many there are: when a thousand clients
+/// leave at once, those who stay get a few messages and not a thousand.
+#[derive(Debug, Default)]
+struct Changes {
+    joined: Vec<Member>,
+    left: Vec<Arc<str>>,
+    is_announced: bool,
+}
+
+impl Limits {
+    fn of(hub: &config::Hub) -> Self {
+        let mut history = hub.history;
+        // Raw messages have no numbers that one could come back with.
+        if hub.mode != HubMode::Rooms {
+            history.messages = 0;
+        }
+        Self {
+            history,
+            rooms: hub.limits.rooms,
+        }
+    }
+}
+
+impl Memory {
+    /// An empty hub.
+    pub fn new(directory: &Arc<Directory>, hub: &config::Hub) -> Self {
+        Self {
+            directory: Arc::clone(directory),
+            rooms: Sharded::default(),
+            bytes: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
+            limits: RwLock::new(Limits::of(hub)),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The stream of a room, a new one where there is none.
+    fn stream<'s>(
+        &self,
+        shard: &'s mut HashMap<Arc<str>, Stream>,
+        room: &Arc<str>,
+        limits: Limits,
+    ) -> Result<&'s mut Stream, Refused> {
+        if !shard.contains_key(room) {
+            if self.count.load(Ordering::Relaxed) >= limits.rooms {
+                return Err(Refused::TooManyRooms);
+            }
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(shard.entry(Arc::clone(room)).or_insert_with(Stream::new))
+    }
+
+    /// Keeps a message, and forgets what there is no more room for.
+    fn keep(&self, stream: &mut Stream, frame: &Frame, history: History) {
+        if history.messages == 0 {
+            return;
+        }
+        let now = Instant::now();
+        self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
+        stream.history.push_back(Kept {
+            offset: stream.position.offset,
+            at: now,
+            frame: frame.clone(),
+        });
+        self.forget(stream, now, history);
+    }
+
+    fn forget(&self, stream: &mut Stream, now: Instant, history: History) {
+        while let Some(oldest) = stream.history.front() {
+            let is_over = stream.history.len() > history.messages
+                || now.saturating_duration_since(oldest.at) > history.age
+                || self.bytes.load(Ordering::Relaxed) > history.memory;
+            if !is_over {
+                break;
+            }
+            self.bytes.fetch_sub(oldest.frame.len(), Ordering::Relaxed);
+            stream.history.pop_front();
+        }
+    }
+
+    /// Has the watchers told, once for all changes up to then.
+    fn changed(&self, room: &Arc<str>, stream: &mut Stream) {
+        let changes = &mut stream.changes;
+        if changes.is_announced || changes.joined.is_empty() && changes.left.is_empty() {
+            return;
+        }
+        changes.is_announced = self.directory.announce(room);
+        if !changes.is_announced {
+            *changes = Changes::default();
+        }
+    }
+
+    fn remove_if_idle(&self, shard: &mut HashMap<Arc<str>, Stream>, room: &str) {
+        let is_idle = shard
+            .get(room)
+            .is_some_and(|stream| stream.members.is_empty() && stream.history.is_empty());
+        if is_idle && shard.remove(room).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Stream {
+    fn new() -> Self {
+        Self {
+            position: Position {
+                offset: 0,
+                epoch: rand::random(),
+            },
+            history: VecDeque::new(),
+            members: HashMap::new(),
+            watchers: 0,
+            changes: Changes::default(),
+        }
+    }
+
+    /// Whether all that came after this place is still there.
+    fn reaches_back_to(&self, since: Position) -> bool {
+        let oldest = self.history.front().map(|kept| kept.offset);
+        since.epoch == self.position.epoch
+            && since.offset <= self.position.offset
+            && (since.offset == self.position.offset
+                || oldest.is_some_and(|oldest| oldest <= since.offset + 1))
+    }
+
+    fn after(&self, offset: u64) -> impl Iterator<Item = &Kept> {
+        // Numbers have no gaps: no search is needed.
+        let first = self.history.front().map_or(0, |kept| kept.offset);
+        let skipped = (offset + 1).saturating_sub(first);
+        self.history
+            .iter()
+            .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+    }
+}
+
+impl Changes {
+    fn join(&mut self, member: Member) {
+        match self.left.iter().position(|id| *id == member.id) {
+            Some(place) => {
+                self.left.swap_remove(place);
+            }
+            None => self.joined.push(member),
+        }
+    }
+
+    fn leave(&mut self, id: &Arc<str>) {
+        match self.joined.iter().position(|member| member.id == *id) {
+            Some(place) => {
+                self.joined.swap_remove(place);
+            }
+            None => self.left.push(Arc::clone(id)),
+        }
+    }
+}
+
+impl Backplane for Memory {
+    fn publish(
+        &self,
+        room: &Arc<str>,
+        publication: Publication,
+    ) -> Pending<Result<Position, Refused>> {
+        if !self.directory.has_room(room) {
+            return Pending::Ready(Err(Refused::Busy));
+        }
+        let limits = self.limits();
+        let mut shard = self.rooms.of(room);
+        let stream = match self.stream(&mut shard, room, limits) {
+            Ok(stream) => stream,
+            Err(refused) => return Pending::Ready(Err(refused)),
+        };
+        stream.position.offset += 1;
+        let position = stream.position;
+        let audience = publication.audience;
+        let frame = publication.finish(position.offset);
+        self.keep(stream, &frame, limits.history);
+        // Under the lock: so the order of the numbers is that of the deliveries.
+        self.directory
+            .to_room(room, audience, Some(position.offset), &frame);
+        self.remove_if_idle(&mut shard, room);
+        Pending::Ready(Ok(position))
+    }
+
+    fn enter(
+        &self,
+        room: &Arc<str>,
+        member: Member,
+        watches: bool,
+        since: Option<Position>,
+    ) -> Pending<Result<Entered, Refused>> {
+        let limits = self.limits();
+        let mut shard = self.rooms.of(room);
+        let stream = match self.stream(&mut shard, room, limits) {
+            Ok(stream) => stream,
+            Err(refused) => return Pending::Ready(Err(refused)),
+        };
+        self.forget(stream, Instant::now(), limits.history);
+        let present = stream
+            .members
+            .entry(Arc::clone(&member.id))
+            .or_insert_with(|| Present {
+                info: member.info.clone(),
+                connections: 0,
+            });
+        present.connections += 1;
+        if present.connections == 1 && stream.watchers > 0 {
+            stream.changes.join(member);
+            self.changed(room, stream);
+        }
+        stream.watchers += usize::from(watches);
+        let missed = since
+            .filter(|since| stream.reaches_back_to(*since))
+            .map(|since| {
+                let missed = stream.after(since.offset);
+                missed.map(|kept| kept.frame.clone()).collect()
+            });
+        Pending::Ready(Ok(Entered {
+            position: stream.position,
+            missed,
+        }))
+    }
+
+    fn leave(&self, room: &Arc<str>, id: &Arc<str>, watched: bool) {
+        let mut shard = self.rooms.of(room);
+        let Some(stream) = shard.get_mut(room) else {
+            return;
+        };
+        let Some(present) = stream.members.get_mut(id) else {
+            return;
+        };
+        present.connections -= 1;
+        stream.watchers -= usize::from(watched).min(stream.watchers);
+        if present.connections == 0 {
+            stream.members.remove(id);
+            if stream.watchers > 0 {
+                stream.changes.leave(id);
+                self.changed(room, stream);
+            }
+        }
+        self.remove_if_idle(&mut shard, room);
+    }
+
+    fn members(&self, room: &str) -> Pending<(Vec<Member>, usize)> {
+        let shard = self.rooms.of(room);
+        let Some(stream) = shard.get(room) else {
+            return Pending::Ready((Vec::new(), 0));
+        };
+        let members = stream.members.iter().take(MEMBERS);
+        let members = members.map(|(id, present)| Member {
+            id: Arc::clone(id),
+            info: present.info.clone(),
+        });
+        Pending::Ready((members.collect(), stream.members.len()))
+    }
+
+    fn history(&self, room: &str, query: Query) -> Pending<Page> {
+        let limits = self.limits();
+        let mut shard = self.rooms.of(room);
+        let Some(stream) = shard.get_mut(room) else {
+            let position = Position {
+                offset: 0,
+                epoch: 0,
+            };
+            return Pending::Ready(Page {
+                position,
+                messages: Vec::new(),
+                is_complete: query.since.is_none(),
+            });
+        };
+        self.forget(stream, Instant::now(), limits.history);
+        let mut is_complete = query
+            .since
+            .is_none_or(|since| stream.reaches_back_to(since));
+        let last = stream.position.offset;
+        let from = match query.since {
+            Some(since) if is_complete => since.offset,
+            Some(_) => 0,
+            None => last.saturating_sub(query.limit as u64),
+        };
+        let mut messages = Vec::new();
+        let mut bytes = 0;
+        for kept in stream.after(from) {
+            bytes += kept.frame.len();
+            if messages.len() == query.limit || (bytes > PAGE && !messages.is_empty()) {
+                is_complete = false;
+                break;
+            }
+            messages.push(kept.frame.payload());
+        }
+        Pending::Ready(Page {
+            position: stream.position,
+            messages,
+            is_complete,
+        })
+    }
+
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
+        Pending::Ready(self.directory.to_client(to, frame) > 0)
+    }
+
+    fn announce(&self, room: &Arc<str>) {
+        let mut shard = self.rooms.of(room);
+        let Some(stream) = shard.get_mut(room) else {
+            return;
+        };
+        let changes = std::mem::take(&mut stream.changes);
+        if !changes.joined.is_empty() || !changes.left.is_empty() {
+            let frame = event::presence(room, &changes.joined, &changes.left);
+            self.directory
+                .to_room(room, Audience::Watchers, None, &frame);
+        }
+    }
+
+    fn sweep(&self, now: Instant) {
+        let limits = self.limits();
+        for mut shard in self.rooms.all() {
+            shard.retain(|_, stream| {
+                self.forget(stream, now, limits.history);
+                let is_alive = !stream.members.is_empty() || !stream.history.is_empty();
+                if !is_alive {
+                    self.count.fetch_sub(1, Ordering::Relaxed);
+                }
+                is_alive
+            });
+        }
+    }
+
+    fn configure(&self, hub: &config::Hub) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(hub);
+    }
+}
+
+#[cfg(test)]
+mod tests;

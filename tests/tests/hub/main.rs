@@ -1,0 +1,15 @@
+//! WebSocket hubs over real sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod admin;
+mod connection;
+mod handshake;
+mod outside;
+mod raw_modes;
+mod rooms;
+mod workers;
