@@ -13,7 +13,10 @@ use sluicegate::config;
 use sluicegate::exchange::head::{RequestHead, Stage};
 use sluicegate::exchange::target::Target;
 use sluicegate::exchange::{Client, Exchange, Notes, Scheme, new_request_id};
+use sluicegate::hub::hooks::Hooks;
 use sluicegate::hub::{Hub, NotAccepted, WorkerHub, serve};
+use sluicegate::plugin::hub_chain::HubChain;
+use sluicegate::plugin::pool::LayerPool;
 use sluicegate::route::Lookup;
 use sluicegate::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,7 +130,12 @@ async fn run(
 ) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
     let hub = Arc::clone(&snapshot.hubs[0]);
-    let hub = Rc::new(WorkerHub::new(worker, hub, None, None));
+    let layers = snapshot.registry.layers.iter();
+    let pools: Vec<Rc<LayerPool>> = layers
+        .map(|layer| Rc::new(LayerPool::new(Arc::clone(layer))))
+        .collect();
+    let hooks = HubChain::of(&snapshot, 0, &pools).map(|chain| Rc::new(chain) as Rc<dyn Hooks>);
+    let hub = Rc::new(WorkerHub::new(worker, hub, None, hooks));
     let mut connections = JoinSet::new();
     let _ = ready.send(());
     let grace = loop {

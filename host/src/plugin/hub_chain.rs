@@ -28,6 +28,7 @@ use crate::config::OnFailure;
 use crate::exchange::Exchange;
 use crate::exchange::head::Stage;
 use crate::hub::hooks::{Action, Admission, Answer, ClientView, Hooks, Message, Rejected, Welcome};
+use crate::snapshot::Snapshot;
 
 /// The hub's plugins on one worker.
 #[derive(Debug, Clone)]
@@ -62,6 +63,14 @@ impl HubChain {
             on_message: with(|pool| pool.layer.hooks.hub_message),
             on_disconnect: with(|pool| pool.layer.hooks.hub_disconnect),
         }))
+    }
+
+    /// The chain of a hub of a snapshot, on the worker that has these pools; `None` where no plugin is listed.
+    pub fn of(snapshot: &Snapshot, hub: usize, pools: &[Rc<LayerPool>]) -> Option<Self> {
+        let layers = snapshot.hub_layers.get(hub)?;
+        let config = &snapshot.hubs.get(hub)?.config;
+        let chain = Self::new(&config.name, pools, layers, config.limits.message);
+        (!layers.is_empty()).then_some(chain)
     }
 
     /// Whether no plugin sees messages: then [`Hooks::on_message`] says [`Action::Forward`] to all, and need not be asked.

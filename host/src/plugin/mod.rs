@@ -13,6 +13,7 @@
 //!   [`host_metrics`] and [`wasi`] are those functions, a file per interface
 //! - [`chain`]: the layers of a route around an exchange, in order on the way in, in reverse out; its `bodies` are the hooks of bodies
 //! - [`hub_chain`]: the layers of a hub around its connections and their messages; [`hub_state`]: what they keep with a connection
+//! - [`running_hubs`]: the hubs that plugins on routes send into
 //! - [`reply`]: answers that plugins make themselves
 //! - [`transform`]: a body that streams through a plugin
 //! - [`breaker`]: leaves a plugin alone that keeps failing
@@ -39,6 +40,7 @@ pub mod interest;
 pub mod pool;
 pub mod registry;
 pub mod reply;
+pub mod running_hubs;
 pub mod state;
 pub mod transform;
 pub mod undo;

@@ -265,9 +265,8 @@ fn uses_on_routes(config: &Config) -> impl Iterator<Item = &PluginUse> {
     config.server.plugins.iter().chain(routes)
 }
 
-/// Until the configuration has hubs there are none.
-fn uses_in_hubs(_: &Config) -> impl Iterator<Item = &PluginUse> {
-    std::iter::empty()
+fn uses_in_hubs(config: &Config) -> impl Iterator<Item = &PluginUse> {
+    config.hubs.values().flat_map(|hub| &hub.plugins)
 }
 
 fn settings(config: &Config) -> engine::Settings {

@@ -20,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use config::OnViolation;
 use place::{Handshake, Place};
-use rooms::Rooms;
+use rooms::{Purpose, Rooms};
 use rules::{Passed, Rules, Violation};
 use sluicegate_plugin::prelude::*;
 use token::{Claims, Denial, Owner, Tokens};
@@ -89,7 +89,13 @@ impl Hub for HubGuard {
         let mut access = None;
         if let Some(rooms) = &self.rooms {
             welcome = welcome.rooms(rooms.entered(id));
-            access = Some(rooms.access(id, &owner.claims).to_text());
+            let allowed = rooms.access(id, &owner.claims);
+            // A hub whose path has {room} puts its clients there without a word of theirs.
+            let own = request.path_parameter("room");
+            if own.is_some_and(|room| !allowed.allows(Purpose::Join, &room)) {
+                return Ok(Reply::text(403, "this room is not yours\n").into());
+            }
+            access = Some(allowed.to_text());
         }
         if access.is_some() || owner.until.is_some() {
             welcome = welcome.state(kept::to_bytes(owner.until, access.as_deref()));

@@ -10,6 +10,7 @@ mod admin;
 mod connection;
 mod handshake;
 mod outside;
+mod plugins;
 mod raw_modes;
 mod rooms;
 mod workers;
