@@ -78,9 +78,18 @@ impl Socket {
 }
 
 impl Writer {
-    pub(crate) async fn send_many(&mut self, text: &str, count: usize) -> Sent<()> {
+    pub(crate) async fn send_many(&self, text: &str, count: usize) -> Sent<()> {
         let batch = frame(0x81, text.as_bytes()).repeat(count);
-        Ok(self.0.write_all(&batch).await?)
+        let mut left = &batch[..];
+        while !left.is_empty() {
+            self.0.writable().await?;
+            match self.0.try_write(left) {
+                Ok(size) => left = &left[size..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ mod process;
 use std::error::Error;
 use std::io::Read as _;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use process::HubProcess;
@@ -126,13 +127,17 @@ async fn fan_out() -> Outcome<()> {
     let cpu = hub.cpu()?;
     let began = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
+    let mut writers = Vec::with_capacity(clients);
     for (number, socket) in sockets.into_iter().enumerate() {
         let published = if number < publishers { each } else { 0 };
-        let (mut reader, mut writer) = socket.split();
+        let (mut reader, writer) = socket.split();
+        let writer = Arc::new(writer);
         if published > 0 {
-            let message = message.clone();
+            let (message, writer) = (message.clone(), Arc::clone(&writer));
             tasks.spawn(async move { writer.send_many(&message, published).await });
         }
+        // Dropping it would close that direction, and the hub takes that for the end.
+        writers.push(Arc::clone(&writer));
         tasks.spawn(async move { reader.receive(total).await });
     }
     while let Some(done) = tasks.join_next().await {
