@@ -72,16 +72,6 @@ impl HubChain {
         let chain = Self::new(&config.name, pools, layers, config.limits.message);
         (!layers.is_empty()).then_some(chain)
     }
-
-    /// Whether no plugin sees messages: then [`Hooks::on_message`] says [`Action::Forward`] to all, and need not be asked.
-    pub fn is_blind_to_messages(&self) -> bool {
-        self.0.on_message.is_empty()
-    }
-
-    /// Whether no plugin sees the ends of connections: then [`Hooks::on_disconnect`] need not be told of them.
-    pub fn is_blind_to_ends(&self) -> bool {
-        self.0.on_disconnect.is_empty()
-    }
 }
 
 impl Hooks for HubChain {
@@ -98,6 +88,14 @@ impl Hooks for HubChain {
     fn on_disconnect(&self, client: ClientView, code: u16, reason: String) -> Answer<Vec<Action>> {
         let layers = Rc::clone(&self.0);
         Box::pin(async move { Ok(layers.disconnect(client, code, &reason).await) })
+    }
+
+    fn is_blind_to_messages(&self) -> bool {
+        self.0.on_message.is_empty()
+    }
+
+    fn is_blind_to_ends(&self) -> bool {
+        self.0.on_disconnect.is_empty()
     }
 }
 

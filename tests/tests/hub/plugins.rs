@@ -13,10 +13,14 @@ const HUB_PROBE: &str = env!("GUEST_HUB_PROBE");
 
 /// A hub of this mode with one plugin.
 fn probed(mode: &str, config: &str) -> HubServer {
-    HubServer::start(&format!(
+    HubServer::start(&lines(mode, config))
+}
+
+fn lines(mode: &str, config: &str) -> String {
+    format!(
         "path = \"/ws\"\nmode = \"{mode}\"\nplugins = [\"p\"]\nlimits.rate = \"none\"\n\
          [plugins.p]\ncomponent = \"{HUB_PROBE}\"\nlimits = {{ time = \"10s\", wall = \"10s\" }}\nconfig = {{ {config} }}"
-    ))
+    )
 }
 
 fn open(server: &HubServer) -> WebSocket {
@@ -160,6 +164,23 @@ fn a_plugin_is_told_who_has_gone_and_from_where() {
     drop(breaks);
     let heard = stays.read_text();
     assert!(heard.contains("said=1006"), "{heard}");
+}
+
+#[test]
+fn plugins_of_a_new_configuration_decide_about_who_is_connected_already() {
+    let state = r#"message = [{ do = "set-state", text = "old" }, { do = "reply", text = "old" }]"#;
+    let mut server = probed("echo", state);
+    let mut socket = open(&server);
+    socket.text("x");
+    assert_eq!(socket.read_text(), "old");
+    server.reload(&lines("echo", r#"message = [{ do = "show" }]"#));
+    socket.text("x");
+    let shown = socket.read_text();
+    // Its plugin is another one by now, of the same name: what it kept is there.
+    assert!(shown.ends_with("state=old said=x"), "{shown}");
+    server.reload("path = \"/ws\"\nmode = \"echo\"");
+    socket.text("alone again");
+    assert_eq!(socket.read_text(), "alone again");
 }
 
 const GUARDED: &str = r#"

@@ -1,6 +1,6 @@
 //! `on-connect`.
 
-use super::{Admission, Hub, hub_probe, hub_probe_with, text};
+use super::{Admission, Hooks, Hub, hub_probe, hub_probe_with, text};
 
 #[test]
 fn a_plugin_lets_a_client_in_with_an_id_rooms_a_state_and_greetings() {
