@@ -91,6 +91,8 @@ pub struct Message {
     pub max: Option<ByteSize>,
     /// Whether only text is let through.
     pub text_only: bool,
+    /// What the key `type` of a message may be; empty: anything.
+    pub types: Vec<String>,
     /// What a message has to be as JSON.
     pub json: Option<Json>,
     /// Words that may not be in it.

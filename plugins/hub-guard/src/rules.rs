@@ -14,6 +14,7 @@ use crate::words::{Found, Words};
 pub struct Rules {
     max: Option<u64>,
     text_only: bool,
+    types: Vec<String>,
     schema: Option<Schema>,
     words: Option<Words>,
     /// What happens to a message that breaks a rule.
@@ -104,6 +105,7 @@ impl Rules {
         Ok(Self {
             max: config.max.map(sluicegate_plugin::ByteSize::bytes),
             text_only: config.text_only,
+            types: config.types,
             schema,
             words: config.words.as_ref().map(Words::new).transpose()?,
             on_violation: config.on_violation,
@@ -112,7 +114,11 @@ impl Rules {
 
     /// Whether there is nothing to check.
     pub fn is_empty(&self) -> bool {
-        self.max.is_none() && !self.text_only && self.schema.is_none() && self.words.is_none()
+        self.max.is_none() && !self.text_only && !self.reads_keys() && self.words.is_none()
+    }
+
+    fn reads_keys(&self) -> bool {
+        self.schema.is_some() || !self.types.is_empty()
     }
 
     /// Whether a message may go on; `access` is what is kept of the client's rooms, where rooms are guarded.
@@ -123,7 +129,8 @@ impl Rules {
             return Err(Violation::TooLarge);
         }
         // What is to be read has to be text.
-        let is_read = self.text_only || self.schema.is_some() || access.is_some();
+        let is_object = self.reads_keys() || access.is_some();
+        let is_read = self.text_only || is_object;
         let Some(text) = message.as_text() else {
             return if is_read {
                 Err(Violation::Binary)
@@ -131,9 +138,12 @@ impl Rules {
                 Ok(Passed::AsItIs)
             };
         };
-        let is_object = self.schema.is_some() || access.is_some();
         if is_object {
             let object = Object::parse(text).ok_or(Violation::Malformed)?;
+            let is_type = |wanted: &String| object.text("type") == Some(wanted);
+            if !self.types.is_empty() && !self.types.iter().any(is_type) {
+                return Err(Violation::Schema);
+            }
             if self
                 .schema
                 .as_ref()
@@ -260,6 +270,22 @@ mod tests {
         ] {
             assert_eq!(check(config.clone(), text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_types_of_messages() {
+        let config = json!({ "types": ["join", "publish"] });
+        for (text, expected) in [
+            (r#"{"type":"join","room":"a"}"#, Ok(Passed::AsItIs)),
+            (r#"{"type":"p\u0075blish"}"#, Ok(Passed::AsItIs)),
+            (r#"{"type":"direct","to":"ann"}"#, Err(Violation::Schema)),
+            (r#"{"type":["join"]}"#, Err(Violation::Schema)),
+            ("{}", Err(Violation::Schema)),
+            ("join", Err(Violation::Malformed)),
+        ] {
+            assert_eq!(check(config.clone(), text), expected, "{text}");
+        }
+        assert_eq!(check(config, vec![1]), Err(Violation::Binary));
     }
 
     #[test]
