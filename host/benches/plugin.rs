@@ -32,7 +32,7 @@ use sluicegate::plugin::chain::{Chain, Inbound};
 use sluicegate::plugin::hub_chain::HubChain;
 use sluicegate::plugin::instance::Instance;
 use sluicegate::plugin::pool::LayerPool;
-use sluicegate::server::worker::Generation;
+use sluicegate::server::worker::{Generation, pools};
 use sluicegate::snapshot::Snapshot;
 
 // As in the program itself.
@@ -95,7 +95,8 @@ impl Worker {
             .config;
         let snapshot =
             Arc::new(Snapshot::new(&config, None, &mut |_| {}).expect("the stock plugins"));
-        let generation = Generation::new(0, Arc::clone(&snapshot), None);
+        let layers = pools(&snapshot, None);
+        let generation = Generation::new(0, Arc::clone(&snapshot), layers, None);
         Self {
             snapshot,
             generation,
@@ -297,7 +298,7 @@ fn plugins(criterion: &mut Criterion) {
 
     criterion.bench_function("a fresh instance of the header-only plugin", |bencher| {
         let layer = &pools[worker.layers("/one")[0]].layer;
-        bencher.iter(|| black_box(Instance::new(layer).is_ok()));
+        bencher.iter(|| black_box(Instance::new(layer, layer.limits.wall).is_ok()));
     });
 }
 

@@ -1,14 +1,13 @@
 //! The spine: one request's way through the gateway. `Way::admit` and `Way::pass` name every phase in
 //! order; the same names are in the README's picture, in metrics and in traces.
 
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CONTENT_LENGTH, HOST};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::exchange::body::{RequestBody, ResponseBody};
@@ -19,37 +18,57 @@ use crate::exchange::target::Target;
 use crate::exchange::{
     Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id,
 };
+use crate::http1::request::Request;
+use crate::hub::{Accepted, NotAccepted, WorkerHub};
 use crate::observe::failure_log;
+use crate::observe::metrics::Metrics;
 use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
-use crate::route::Lookup;
+use crate::route::{Lookup, Params};
 use crate::server::connection::Context;
 use crate::server::worker::Generation;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Sending;
-use crate::websocket::handshake::Refusal;
+use crate::websocket::handshake::Handshake;
+use crate::websocket::tunnel::Opening;
+use crate::websocket::upgrade;
+
+/// What a request leads to.
+#[derive(Debug)]
+pub struct Served {
+    /// The response.
+    pub response: Response<Recorded>,
+    /// What the connection becomes behind it, where that is a 101.
+    pub switch: Option<Switch>,
+}
+
+/// What a connection becomes behind a 101.
+#[derive(Debug)]
+pub enum Switch {
+    /// Bytes to and from a target.
+    Tunnel(Box<Opening>),
+    /// A client of a hub.
+    Hub(Rc<WorkerHub>, Box<Accepted>),
+}
+
+/// A response before it is recorded, and what the connection becomes behind it.
+type Answered = (Response<ResponseBody>, Option<Switch>);
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
-///
-/// # Errors
-/// None.
-pub fn serve(
-    context: &Rc<Context>,
-    request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Recorded>, Infallible>> + use<> {
+pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Served> + use<> {
     let generation = Rc::clone(&context.worker.generation.borrow());
     let client = forwarded::client(
         context.peer,
         context.scheme,
         &generation.snapshot.trusted_proxies,
-        request.headers(),
+        &request.headers,
     );
-    let request_id = match request.headers().get(&REQUEST_ID) {
+    let request_id = match request.headers.get(&REQUEST_ID) {
         Some(theirs) if client.trusted && theirs.len() <= 128 => theirs.clone(),
         _ => new_request_id(),
     };
     let mut record = Record::begin(context, &generation, &request, client.address, &request_id);
-    let json = asks_for_json(&request);
+    let json = asks_for_json(&request.headers);
     let way = Way {
         context: Rc::clone(context),
         generation,
@@ -57,21 +76,26 @@ pub fn serve(
     let admitted = way.admit(request, client, request_id.clone(), &mut record);
     async move {
         let result = match admitted {
-            Ok(admitted) => way.pass(admitted).await,
+            Ok(Admitted::Route(admitted)) => way.pass(admitted).await,
+            Ok(Admitted::Hub(admitted)) => Box::pin(admitted.join()).await,
             Err(failure) => Err(failure),
         };
-        let response = match result {
-            Ok(response) => response,
+        let (response, switch) = match result {
+            Ok(answered) => answered,
             Err(failure) => {
                 failure_log::failed(&request_id, &failure);
                 record.failed(&failure);
                 if matches!(failure, Failure::Client(_)) {
-                    way.context.signals.answer_refusal();
+                    way.context.socket.refuse();
                 }
-                failure.respond(&request_id, json).map(ResponseBody::whole)
+                let response = failure.respond(&request_id, json);
+                (response.map(ResponseBody::whole), None)
             }
         };
-        Ok(record.attach(response))
+        Served {
+            response: record.attach(response),
+            switch,
+        }
     }
 }
 
@@ -82,46 +106,92 @@ struct Way {
 }
 
 /// A request that has been read, checked and matched.
-struct Admitted {
+enum Admitted {
+    /// To a route.
+    Route(ToRoute),
+    /// To a hub.
+    Hub(Box<ToHub>),
+}
+
+struct ToRoute {
     exchange: Box<Exchange>,
     body: RequestBody,
     version: Version,
+}
+
+/// A WebSocket handshake on a hub's path. There is no upstream, and no chain: the hub's plugins have hooks of their own.
+struct ToHub {
+    exchange: Box<Exchange>,
+    hub: Rc<WorkerHub>,
+    handshake: Handshake,
+}
+
+impl ToHub {
+    async fn join(self: Box<Self>) -> Result<Answered, Failure> {
+        match self.hub.admit(self.handshake, self.exchange).await {
+            Ok((response, accepted)) => {
+                let switch = Switch::Hub(self.hub, Box::new(accepted));
+                Ok((response.map(|()| ResponseBody::Empty), Some(switch)))
+            }
+            Err(NotAccepted::Reply(reply)) => Ok((reply.map(ResponseBody::whole), None)),
+            Err(NotAccepted::Failure(failure)) => Err(failure),
+        }
+    }
 }
 
 impl Way {
     /// The phases up to the first plugin, in order. They are not part of the future: it stays small.
     fn admit(
         &self,
-        request: Request<Incoming>,
+        request: Request,
         client: crate::exchange::Client,
         request_id: HeaderValue,
         record: &mut Record,
     ) -> Result<Admitted, Failure> {
         let snapshot = &self.generation.snapshot;
-        let version = request.version();
-        let (parts, incoming) = request.into_parts();
+        let Request {
+            method,
+            target,
+            version,
+            mut headers,
+        } = request;
 
         // Validate and normalise: one reading of the target for routes, plugins and the upstream.
-        let target = normalise(&parts)?;
-        let host = parts
-            .headers
+        let target = normalise(target)?;
+        let host = headers
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static(""));
-        let body = accept_body(incoming, snapshot)?;
+        let body = accept_body(&self.context, snapshot)?;
 
         // Match route.
-        let (route, params) = match_route(snapshot, &host, &target, &parts.method)?;
-        record.matched(route.0, &route.1.name);
-        if let Some(room) = &route.1.concurrency {
-            match Arc::clone(room).try_acquire_owned() {
-                Ok(place) => record.keep(place),
-                Err(_) => return Err(Failure::Limit("too many requests")),
+        let (index, params) = match_route(snapshot, &host, &target, &method)?;
+        let mut handshake = None;
+        if let Some(route) = snapshot.routes.get(index) {
+            record.matched(index, &route.name);
+            if let Some(room) = &route.concurrency {
+                match Arc::clone(room).try_acquire_owned() {
+                    Ok(place) => record.keep(place),
+                    Err(_) => return Err(Failure::Limit("too many requests")),
+                }
             }
+        } else {
+            // Or a hub, whose handshake is told from hop-by-hop headers.
+            let hubs = &self.generation.hubs;
+            let hub = index
+                .checked_sub(snapshot.routes.len())
+                .and_then(|index| hubs.get(index))
+                .ok_or_else(no_such)?;
+            record.matched(index, &hub.hub.config.name);
+            let checked = hub.check(&method, version, &headers)?;
+            handshake = Some((Rc::clone(hub), checked));
         }
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
-        let mut headers = parts.headers;
+        let upgrade = match body {
+            RequestBody::Empty => upgrade::asked_for(&headers, version),
+            _ => None,
+        };
         hop_by_hop::strip(&mut headers);
         self.context.forwarded.write(&mut headers, &client, &host);
         headers.insert(REQUEST_ID.clone(), request_id.clone());
@@ -133,12 +203,12 @@ impl Way {
         };
         let exchange = Box::new(Exchange {
             snapshot: Arc::clone(snapshot),
-            route: route.0,
+            route: index,
             client,
             request_id,
             request: RequestHead {
-                received_method: parts.method.clone(),
-                method: parts.method,
+                received_method: method.clone(),
+                method,
                 target,
                 host,
                 authority: None,
@@ -147,22 +217,30 @@ impl Way {
                 params,
                 upstream: None,
                 balance_key: None,
+                upgrade,
                 stage: Stage::Inbound,
                 added: 0,
             },
             response: None,
             notes: Notes::default(),
         });
-        Ok(Admitted {
-            exchange,
-            body,
-            version,
+        Ok(match handshake {
+            None => Admitted::Route(ToRoute {
+                exchange,
+                body,
+                version,
+            }),
+            Some((hub, handshake)) => Admitted::Hub(Box::new(ToHub {
+                exchange,
+                hub,
+                handshake,
+            })),
         })
     }
 
     /// The phases from the first plugin on, in order.
-    async fn pass(&self, admitted: Admitted) -> Result<Response<ResponseBody>, Failure> {
-        let Admitted {
+    async fn pass(&self, admitted: ToRoute) -> Result<Answered, Failure> {
+        let ToRoute {
             mut exchange,
             body,
             version,
@@ -205,7 +283,7 @@ impl Way {
         };
 
         // Write.
-        respond(*exchange, body)
+        respond(*exchange, body, || self.generation.snapshot.metrics.clone())
     }
 
     /// Sends the request to a target of its upstream; the response's head comes into the exchange.
@@ -229,12 +307,19 @@ impl Way {
             preserve_host: route.preserve_host,
             began,
             deadline: began + route.timeout,
-            interim: (version != Version::HTTP_10)
-                .then(|| Arc::clone(&self.context.signals.interim)),
+            interim: (version != Version::HTTP_10).then_some(&self.context.socket),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
         let mut headers = parts.headers;
+        // Which protocol the connection switches to, plugins may know.
+        let protocol = match parts.status {
+            StatusCode::SWITCHING_PROTOCOLS => headers.get(UPGRADE).cloned(),
+            _ => None,
+        };
         hop_by_hop::strip(&mut headers);
+        if let Some(protocol) = protocol {
+            headers.insert(UPGRADE, protocol);
+        }
         exchange.response = Some(ResponseHead::new(parts.status, headers));
         Ok(ResponseBody::Source(body))
     }
@@ -244,13 +329,8 @@ fn no_such() -> Failure {
     Failure::Internal("the snapshot is inconsistent".to_owned())
 }
 
-fn normalise(parts: &http::request::Parts) -> Result<Target, Failure> {
-    let path = parts
-        .uri
-        .path_and_query()
-        .cloned()
-        .ok_or(ClientFailure::Malformed("malformed request target"))?;
-    Target::from_client(path).map_err(|error| {
+fn normalise(target: PathAndQuery) -> Result<Target, Failure> {
+    Target::from_client(target).map_err(|error| {
         ClientFailure::Malformed(match error {
             crate::exchange::target::TargetError::AboveRoot => "the path climbs above its root",
             _ => "malformed request target",
@@ -260,28 +340,22 @@ fn normalise(parts: &http::request::Parts) -> Result<Target, Failure> {
 }
 
 /// A body that is known to be too large is refused before any of it is read.
-fn accept_body(incoming: Incoming, snapshot: &Snapshot) -> Result<RequestBody, Failure> {
-    let limit = snapshot.limits.body_bytes;
-    if let (Some(limit), Some(length)) = (limit, incoming.size_hint().exact())
-        && length > limit
-    {
-        return Err(ClientFailure::BodyTooLarge.into());
+fn accept_body(context: &Context, snapshot: &Snapshot) -> Result<RequestBody, Failure> {
+    let body = ClientBody::new(&context.socket, snapshot.limits.body_bytes);
+    match (snapshot.limits.body_bytes, body.size_hint().exact()) {
+        (_, Some(0)) => Ok(RequestBody::Empty),
+        (Some(limit), Some(length)) if length > limit => Err(ClientFailure::BodyTooLarge.into()),
+        _ => Ok(RequestBody::Source(body)),
     }
-    Ok(if incoming.is_end_stream() {
-        RequestBody::Empty
-    } else {
-        RequestBody::Source(ClientBody::new(incoming, limit))
-    })
 }
 
-type Matched<'a> = ((usize, &'a Route), crate::route::Params);
-
-fn match_route<'a>(
-    snapshot: &'a Snapshot,
+/// The index of the route or hub, and the parameters of its path.
+fn match_route(
+    snapshot: &Snapshot,
     host: &HeaderValue,
     target: &Target,
     method: &http::Method,
-) -> Result<Matched<'a>, Failure> {
+) -> Result<(usize, Params), Failure> {
     let name = host_name(host.to_str().unwrap_or(""));
     let lookup = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         snapshot
@@ -291,13 +365,7 @@ fn match_route<'a>(
         snapshot.table.find(name, target.path(), method)
     };
     match lookup {
-        Lookup::Found { route, .. } if snapshot.hub(route).is_some() => {
-            Err(Refusal::NoUpgrade.into())
-        }
-        Lookup::Found { route, params } => {
-            let entry = snapshot.routes.get(route).ok_or_else(no_such)?;
-            Ok(((route, entry), params))
-        }
+        Lookup::Found { route, params } => Ok((route, params)),
         Lookup::MethodNotAllowed { allow } => {
             let names: Vec<&str> = allow.iter().map(http::Method::as_str).collect();
             Err(RouteFailure::MethodNotAllowed {
@@ -319,14 +387,17 @@ fn host_name(host: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-fn asks_for_json(request: &Request<Incoming>) -> bool {
-    request
-        .headers()
+fn asks_for_json(headers: &HeaderMap) -> bool {
+    headers
         .get(ACCEPT)
         .is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
 }
 
-fn respond(exchange: Exchange, body: ResponseBody) -> Result<Response<ResponseBody>, Failure> {
+fn respond(
+    exchange: Exchange,
+    body: ResponseBody,
+    metrics: impl FnOnce() -> Option<Arc<Metrics>>,
+) -> Result<Answered, Failure> {
     let mut head = exchange
         .response
         .ok_or_else(|| Failure::Internal("no response".to_owned()))?;
@@ -334,10 +405,28 @@ fn respond(exchange: Exchange, body: ResponseBody) -> Result<Response<ResponseBo
     if head.status == StatusCode::NO_CONTENT {
         head.headers.remove(CONTENT_LENGTH);
     }
+    let (body, switch) = if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let opening = match body {
+            ResponseBody::Source(body) => body.into_opening(metrics()),
+            _ => None,
+        };
+        let opening =
+            opening.ok_or_else(|| Failure::Internal("101 without a tunnel".to_owned()))?;
+        head.headers
+            .insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.remove(CONTENT_LENGTH);
+        (ResponseBody::Empty, Some(Switch::Tunnel(Box::new(opening))))
+    } else {
+        if exchange.request.upgrade.is_some() {
+            // A plugin has taken the switch back.
+            head.headers.remove(UPGRADE);
+        }
+        (body, None)
+    };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    Ok(response)
+    Ok((response, switch))
 }
 
 #[cfg(test)]

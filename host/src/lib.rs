@@ -15,19 +15,20 @@
 //! |---|---|
 //! | [`config`] | the file, and the validated types that it becomes |
 //! | [`snapshot`] | a configuration with everything looked up, compiled and numbered |
-//! | [`server`] | listeners, workers, connections; reads and checks heads |
+//! | [`server`] | listeners, workers, connections |
+//! | [`http1`] | HTTP/1 on the wire: reads and writes heads and bodies, for both sides |
 //! | [`gateway`] | the spine: one function that names every phase |
 //! | [`exchange`] | a request and its response on their way, and HTTP's rules for a proxy |
 //! | [`route`] | finds the route |
 //! | [`plugin`] | the components around an exchange |
 //! | [`balance`] | picks a target |
 //! | [`upstream`] | connections to targets |
-//! | [`websocket`] | the WebSocket protocol: handshake, frames, compression |
+//! | [`websocket`] | connections that become something else than HTTP: tunnels, and the WebSocket protocol |
 //! | [`hub`] | WebSocket connections that end at the gateway, and what is pushed to them |
 //! | [`observe`] | counters and the access log |
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
-//! | [`small_write`] | one plain write for a small head and body |
+//! | [`side_thread`] | work beside the workers, on a thread of its own |
 //! | [`timer`] | a timer that costs nothing until it fires |
 //!
 //! # What a worker has to itself
@@ -52,12 +53,13 @@ pub mod config;
 pub mod demo;
 pub mod exchange;
 pub mod gateway;
+pub mod http1;
 pub mod hub;
 pub mod observe;
 pub mod plugin;
 pub mod route;
 pub mod server;
-pub mod small_write;
+pub mod side_thread;
 pub mod snapshot;
 pub mod timer;
 pub mod upstream;

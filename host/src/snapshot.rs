@@ -16,7 +16,7 @@ use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
-use crate::upstream::target::Upstream;
+use crate::upstream::target::{Endpoint, Target, Upstream, same_targets};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ pub struct Route {
 
 impl Snapshot {
     /// Loads the plugins of a configuration, and numbers everything. What has not changed since
-    /// `previous` is taken over: plugins with their instances, upstreams with what is known of their
-    /// targets, routes with who is on them.
+    /// `previous` is taken over: plugins with their instances, targets of upstreams with what is known of them, routes with
+    /// who is on them.
     ///
     /// # Errors
     /// What is wrong with plugins; the rest has been checked when the file was read.
@@ -164,7 +164,10 @@ impl Snapshot {
             routes,
             hubs,
             hub_layers,
-            slots: slots_of(&upstreams).max().map_or(0, |last| last + 1),
+            slots: targets_of(&upstreams)
+                .map(|target| target.slot + 1)
+                .max()
+                .unwrap_or(0),
             upstream_configs: config.upstreams.values().cloned().collect(),
             route_configs: config.routes.clone(),
             upstreams,
@@ -174,13 +177,15 @@ impl Snapshot {
         })
     }
 
-    /// Slots of the targets that this snapshot has in common with another.
+    /// Slots of the targets that this snapshot has in common with another. A slot that has been given to another target
+    /// since is not: the connections there lead elsewhere.
     pub fn slots_in_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
-        let kept = self
-            .upstreams
-            .iter()
-            .filter(|upstream| other.upstreams.iter().any(|one| Arc::ptr_eq(one, upstream)));
-        kept.flat_map(|upstream| upstream.targets.iter().map(|target| target.slot))
+        let theirs: HashMap<usize, &Endpoint> = targets_of(&other.upstreams)
+            .map(|target| (target.slot, &target.endpoint))
+            .collect();
+        targets_of(&self.upstreams)
+            .filter(move |target| theirs.get(&target.slot) == Some(&&target.endpoint))
+            .map(|target| target.slot)
     }
 
     /// A snapshot without routes, for where there is no exchange.
@@ -272,35 +277,41 @@ fn room(route: &config::Route, previous: Option<&Snapshot>) -> Option<Arc<Semaph
     kept.or_else(|| Some(Arc::new(Semaphore::new(most))))
 }
 
-fn slots_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = usize> {
-    let targets = upstreams.iter().flat_map(|upstream| &upstream.targets);
-    targets.map(|target| target.slot)
+fn targets_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = &Target> {
+    upstreams.iter().flat_map(|upstream| &upstream.targets)
 }
 
-/// The upstreams: those that have not changed, and new ones, whose targets get the slots that are free.
+/// The upstreams: those that have not changed, and new ones. A target of a new one that was there before under the same upstream's
+/// name goes on as it was; the others get the slots that are free.
 fn upstreams(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Upstream>> {
-    let kept: Vec<Option<Arc<Upstream>>> = config
-        .upstreams
-        .iter()
-        .map(|(name, upstream)| {
-            let previous = previous?;
-            let index = previous.upstream_named(name)?;
-            let is_same = previous.upstream_configs.get(index) == Some(upstream);
-            is_same.then(|| previous.upstreams.get(index).cloned())?
-        })
-        .collect();
-    let taken: HashSet<usize> = kept
-        .iter()
-        .flatten()
-        .flat_map(|upstream| upstream.targets.iter().map(|target| target.slot))
-        .collect();
+    let before = |name: &String| {
+        let previous = previous?;
+        let index = previous.upstream_named(name)?;
+        previous
+            .upstreams
+            .get(index)
+            .zip(previous.upstream_configs.get(index))
+    };
+    let mut taken = HashSet::new();
+    for (name, upstream) in &config.upstreams {
+        let Some((before, _)) = before(name) else {
+            continue;
+        };
+        let same = same_targets(Some(before), upstream);
+        let kept = same.into_iter().flatten();
+        let kept = kept.filter_map(|index| before.targets.get(index));
+        taken.extend(kept.map(|target| target.slot));
+    }
     let mut free = (0..).filter(|slot| !taken.contains(slot));
     config
         .upstreams
         .iter()
-        .zip(kept)
-        .map(|((name, upstream), kept)| {
-            kept.unwrap_or_else(|| Arc::new(Upstream::new(name, upstream, &mut free)))
+        .map(|(name, upstream)| match before(name) {
+            Some((before, config)) if config == upstream => Arc::clone(before),
+            before => {
+                let before = before.map(|(before, _)| &**before);
+                Arc::new(Upstream::following(name, upstream, before, &mut free))
+            }
         })
         .collect()
 }

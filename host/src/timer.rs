@@ -41,6 +41,14 @@ impl Timer {
         self.deadline = None;
     }
 
+    /// Makes it fire after this time at the latest.
+    pub fn start_before(&mut self, after: Duration) {
+        let latest = Instant::now() + after;
+        if self.deadline.is_none_or(|deadline| latest < deadline) {
+            self.deadline = Some(latest);
+        }
+    }
+
     /// Sets the deadline itself.
     pub fn start_at(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);

@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod model;
 mod name;
+mod places;
 mod plugin;
 mod plugin_use;
 mod problem;
@@ -40,6 +41,7 @@ use toml::de::DeTable;
 
 pub use hub::model::*;
 pub use model::*;
+pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;

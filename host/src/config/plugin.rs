@@ -41,7 +41,8 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
     let limits = limits(&mut section);
     let breaker = breaker(&mut section);
     let allow = allow(&mut section, scope);
-    let config = section.read("config", Node::json_object);
+    let config_node = section.take("config");
+    let config = config_node.as_ref().and_then(Node::json_object);
     section.finish();
     Some(Plugin {
         component: component?,
@@ -50,6 +51,7 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
         limits,
         breaker,
         allow,
+        places: config_node.as_ref().map(Node::places).unwrap_or_default(),
         config: config.unwrap_or_default(),
         origin: Origin {
             path: node.path.clone(),
@@ -67,6 +69,7 @@ fn breaker(plugin: &mut Section<'_>) -> Breaker {
             .and_then(NonZeroU32::new)
             .unwrap_or(default.failures),
         rate: section.read("rate", Node::share).unwrap_or(default.rate),
+        lost: section.read("lost", Node::duration).unwrap_or(default.lost),
         pause: section
             .read("pause", Node::duration)
             .unwrap_or(default.pause),
@@ -183,6 +186,7 @@ mod tests {
             (16 << 20, 64)
         );
         assert!(plugin.config.is_empty());
+        assert_eq!(plugin.breaker, Breaker::default());
     }
 
     #[test]
@@ -195,6 +199,7 @@ mod tests {
             isolation = "request"
             limits = { time = "1ms", wall = "1s", memory = "1MiB", instances = 1 }
             allow = { env = [], http = [], store = false }
+            breaker = { failures = 3, rate = 1, lost = "1s", pause = "2s" }
             [plugins.p.config]
             text = "a"
             numbers = [1, 0x10, 1.5, true]
@@ -217,6 +222,13 @@ mod tests {
             (plugin.limits.memory, plugin.limits.instances.get()),
             (1 << 20, 1)
         );
+        let breaker = Breaker {
+            failures: NonZeroU32::MIN.saturating_add(2),
+            rate: 1.0,
+            lost: Duration::from_secs(1),
+            pause: Duration::from_secs(2),
+        };
+        assert_eq!(plugin.breaker, breaker);
         assert_eq!(
             serde_json::Value::Object(plugin.config.clone()),
             json!({ "text": "a", "numbers": [1, 16, 1.5, true], "when": "2026-01-02", "deep": { "a": { "b": [{ "c": "d" }] } } })
@@ -306,6 +318,10 @@ mod tests {
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfig.a = 9223372036854775808",
                 "3: plugins.p.config.a: found 9223372036854775808; expected a whole number from -9223372036854775808 to 9223372036854775807",
+            ),
+            (
+                "[plugins.p]\ncomponent = \"p\"\nbreaker.lost = \"0s\"",
+                "3: plugins.p.breaker.lost: found \"0s\"; expected a duration longer than zero",
             ),
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfigs = {}",

@@ -138,6 +138,9 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
         idle: section
             .read("idle", Node::duration)
             .unwrap_or(Duration::from_mins(1)),
+        tunnel: section
+            .read("tunnel", Node::duration)
+            .unwrap_or(Duration::from_mins(10)),
     };
     section.finish();
     timeouts
@@ -199,7 +202,8 @@ mod tests {
             Timeouts {
                 connect: Duration::from_secs(2),
                 response: Duration::from_secs(30),
-                idle: Duration::from_mins(1)
+                idle: Duration::from_mins(1),
+                tunnel: Duration::from_mins(10)
             }
         );
     }

@@ -1,28 +1,27 @@
 //! The client's body on its way to the upstream: limited, observed, and held back until the
 //! upstream wants it where the client asked for that (`Expect: 100-continue`).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::body::BodyError;
 use super::failure::ClientFailure;
+use crate::http1::body::Piece;
+use crate::server::socket::{ClientSocket, ExchangeNumber};
 use crate::timer::Timer;
 
 /// How long an upstream may take to ask for the body before it is sent unasked: not every server
 /// knows `Expect`, and a client must not wait for ever (RFC 9110, section 10.1.1).
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 
-/// What the exchange learns about its client's body while hyper is sending it.
+/// What the exchange learns about its client's body while it is being sent.
 #[derive(Debug)]
 pub struct Upload {
     failure: Cell<Option<ClientFailure>>,
@@ -56,30 +55,24 @@ impl Upload {
 /// Opened by the upstream's `100 Continue`.
 #[derive(Debug, Default)]
 pub struct Gate {
-    open: AtomicBool,
-    waiting: Mutex<Option<Waker>>,
+    is_open: Cell<bool>,
+    waiting: RefCell<Option<Waker>>,
 }
 
 impl Gate {
     /// Lets the body go.
     pub fn open(&self) {
-        self.open.store(true, Ordering::Release);
-        let waiting = self
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(waker) = waiting {
+        self.is_open.set(true);
+        if let Some(waker) = self.waiting.take() {
             waker.wake();
         }
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.open.load(Ordering::Acquire) {
+        if self.is_open.get() {
             return Poll::Ready(());
         }
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        *waiting = Some(cx.waker().clone());
+        self.waiting.replace(Some(cx.waker().clone()));
         Poll::Pending
     }
 }
@@ -87,15 +80,16 @@ impl Gate {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct ClientBody {
-    incoming: Incoming,
+    socket: ClientSocket,
+    exchange: ExchangeNumber,
     left: Option<u64>,
     upload: Rc<Upload>,
-    gate: Option<(Arc<Gate>, Timer)>,
+    gate: Option<(Rc<Gate>, Timer)>,
 }
 
 impl ClientBody {
-    /// A body of at most `limit` bytes.
-    pub fn new(incoming: Incoming, limit: Option<u64>) -> Self {
+    /// The body of the exchange that is going on over `socket`, of at most `limit` bytes.
+    pub fn new(socket: &ClientSocket, limit: Option<u64>) -> Self {
         let upload = Upload {
             failure: Cell::new(None),
             last_progress: Cell::new(Instant::now()),
@@ -103,7 +97,8 @@ impl ClientBody {
             started: Cell::new(false),
         };
         Self {
-            incoming,
+            socket: socket.clone(),
+            exchange: socket.exchange(),
             left: limit,
             upload: Rc::new(upload),
             gate: None,
@@ -116,14 +111,15 @@ impl ClientBody {
     }
 
     /// Holds the body back until the gate opens.
-    pub fn hold(&mut self) -> Arc<Gate> {
-        let gate = Arc::new(Gate::default());
-        self.gate = Some((Arc::clone(&gate), Timer::started(CONTINUE_WAIT)));
+    pub fn hold(&mut self) -> Rc<Gate> {
+        let gate = Rc::new(Gate::default());
+        self.gate = Some((Rc::clone(&gate), Timer::started(CONTINUE_WAIT)));
         gate
     }
 
     fn fail(&mut self, failure: ClientFailure) -> BodyError {
         self.upload.failure.set(Some(failure));
+        self.socket.refuse();
         failure.into()
     }
 }
@@ -143,13 +139,11 @@ impl Body for ClientBody {
             }
             this.gate = None;
         }
-        let frame = match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let frame = match this.socket.poll_body(this.exchange, cx) {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => frame,
-            Poll::Ready(Some(Err(error))) => {
-                let failure = refusal_in(&error).unwrap_or(ClientFailure::BodyBroken);
-                return Poll::Ready(Some(Err(this.fail(failure))));
-            }
+            Poll::Ready(Some(Ok(Piece::Data(data)))) => Frame::data(data),
+            Poll::Ready(Some(Ok(Piece::Trailers(trailers)))) => Frame::trailers(trailers),
+            Poll::Ready(Some(Err(failure))) => return Poll::Ready(Some(Err(this.fail(failure)))),
             Poll::Ready(None) => {
                 this.upload.finished.set(true);
                 return Poll::Ready(None);
@@ -163,33 +157,18 @@ impl Body for ClientBody {
         }
         this.upload.started.set(true);
         this.upload.last_progress.set(Instant::now());
-        this.upload.finished.set(this.incoming.is_end_stream());
+        this.upload.finished.set(this.is_end_stream());
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.socket.is_body_done(self.exchange)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-/// What the guard refused, where it is behind hyper's error.
-fn refusal_in(error: &hyper::Error) -> Option<ClientFailure> {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(failure) = error.downcast_ref::<ClientFailure>() {
-            return Some(*failure);
+        match self.socket.remaining_body(self.exchange) {
+            Some(length) => SizeHint::with_exact(length),
+            None => SizeHint::default(),
         }
-        if let Some(error) = error.downcast_ref::<std::io::Error>()
-            && let Some(inner) = error.get_ref()
-            && let Some(failure) = inner.downcast_ref::<ClientFailure>()
-        {
-            return Some(*failure);
-        }
-        source = error.source();
     }
-    None
 }

@@ -12,8 +12,10 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::body::BodyError;
+use crate::http1::response::HeadError;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
+use crate::upstream::connection::Broken;
 use crate::websocket::handshake::Refusal;
 
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -143,16 +145,16 @@ pub enum UpstreamFailure {
     Broken {
         /// Host and port.
         target: String,
-        /// What hyper said.
-        source: hyper::Error,
+        /// How.
+        source: Broken,
     },
     /// 502: what came back is not HTTP.
     #[error("{target}: malformed response: {source}")]
     Malformed {
         /// Host and port.
         target: String,
-        /// What hyper said.
-        source: hyper::Error,
+        /// What is wrong with it.
+        source: HeadError,
     },
     /// 502: a body whose end can be read in two ways.
     #[error("{target}: ambiguous framing of the response")]

@@ -28,6 +28,8 @@ pub struct RequestHead {
     pub upstream: Option<usize>,
     /// The key that a plugin gave to a hashing balancer.
     pub balance_key: Option<Vec<u8>>,
+    /// The protocols that the client asks to switch to, if it does.
+    pub upgrade: Option<HeaderValue>,
     /// Whether it can still be changed: not from the response phase on.
     pub stage: Stage,
     /// Bytes that plugins have added to the fields so far.
@@ -48,6 +50,7 @@ impl RequestHead {
             params: Params::default(),
             upstream: None,
             balance_key: None,
+            upgrade: None,
             stage: Stage::Sent,
             added: 0,
         }
@@ -66,7 +69,7 @@ pub enum Stage {
 /// The response on its way to the client.
 #[derive(Debug, Clone)]
 pub struct ResponseHead {
-    /// Status, 200 to 599.
+    /// Status, 200 to 599, or 101.
     pub status: StatusCode,
     /// End-to-end fields.
     pub headers: HeaderMap,

@@ -17,6 +17,25 @@ pub struct Metrics {
     workers: usize,
     routes: Mutex<BTreeMap<Arc<str>, Arc<RouteMetrics>>>,
     failures: Mutex<BTreeMap<&'static str, u64>>,
+    tunnels: AtomicU64,
+}
+
+/// Counts an open tunnel for as long as it lives.
+#[derive(Debug)]
+pub struct OpenTunnel(Arc<Metrics>);
+
+impl OpenTunnel {
+    /// Begins to count.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.tunnels.fetch_add(1, Ordering::Relaxed);
+        Self(metrics)
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is counted of a route.
@@ -75,6 +94,7 @@ impl Metrics {
             workers,
             routes: Mutex::default(),
             failures: Mutex::default(),
+            tunnels: AtomicU64::new(0),
         }
     }
 
@@ -97,6 +117,11 @@ impl Metrics {
             .iter()
             .map(|(name, route)| (Arc::clone(name), route.totals()))
             .collect()
+    }
+
+    /// Connections between clients and targets that have become something else than HTTP.
+    pub fn open_tunnels(&self) -> u64 {
+        self.tunnels.load(Ordering::Relaxed)
     }
 
     /// The gateway has answered itself, with this error type (RFC 9209).

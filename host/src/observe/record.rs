@@ -1,5 +1,4 @@
-//! The last phase of an exchange: its response's body is followed to its end, then the exchange is
-//! recorded and its connection is told.
+//! The last phase of an exchange: its response's body is followed to its end, then the exchange is recorded.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -9,9 +8,8 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Response};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::access_log::{AccessLog, Entry};
@@ -19,16 +17,13 @@ use super::failure_log;
 use super::metrics::{Finished, RouteMetrics};
 use crate::exchange::Failure;
 use crate::exchange::body::{BodyError, ResponseBody};
+use crate::http1::request::Request;
 use crate::server::connection::Context;
-use crate::server::guard::Signals;
 use crate::server::worker::Generation;
 
 /// What is collected while an exchange goes on. Recorded when it is dropped, however it ends.
 #[derive(Debug)]
 pub struct Record {
-    signals: Rc<Signals>,
-    /// A client of HTTP/1.0 may take the connection's end for the body's.
-    ends_with_connection: bool,
     /// The status that was sent.
     status: u16,
     /// Bytes of the response's body.
@@ -57,7 +52,7 @@ impl Record {
     pub fn begin(
         context: &Context,
         generation: &Rc<Generation>,
-        request: &Request<Incoming>,
+        request: &Request,
         client: IpAddr,
         request_id: &HeaderValue,
     ) -> Self {
@@ -67,17 +62,13 @@ impl Record {
                 ended: SystemTime::UNIX_EPOCH,
                 request_id: text(request_id),
                 client,
-                method: request.method().to_string(),
+                method: request.method.to_string(),
                 host: request
-                    .headers()
+                    .headers
                     .get(http::header::HOST)
                     .map(text)
                     .unwrap_or_default(),
-                target: request
-                    .uri()
-                    .path_and_query()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
+                target: request.target.to_string(),
                 route: String::new(),
                 status: 0,
                 bytes: 0,
@@ -93,8 +84,6 @@ impl Record {
             worker: context.worker.number,
         });
         Self {
-            signals: Rc::clone(&context.signals),
-            ends_with_connection: request.version() == Version::HTTP_10,
             // What nginx logs where the client went before the head was sent.
             status: 499,
             bytes: 0,
@@ -161,15 +150,11 @@ impl Record {
     fn broke(&mut self, error: &BodyError) {
         failure_log::broke_off(&self.request_id, error);
         self.erred(Failure::of_response_body(error).error_type());
-        if self.ends_with_connection {
-            self.signals.abort();
-        }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.signals.end_exchange();
         let Some(began) = self.began else { return };
         let duration = began.elapsed();
         if let Some(counted) = &self.counted
@@ -211,6 +196,14 @@ pub struct Recorded {
     record: Record,
 }
 
+impl Recorded {
+    /// What followed a 101 has ended: bytes that went to the client, and whether both ends ended it in order.
+    pub fn tunnelled(&mut self, bytes: u64, in_order: bool) {
+        self.record.bytes += bytes;
+        self.record.aborted = !in_order;
+    }
+}
+
 impl Body for Recorded {
     type Data = Bytes;
     type Error = BodyError;
@@ -224,7 +217,7 @@ impl Body for Recorded {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.record.passed(frame.data_ref().map_or(0, Bytes::len));
-                // hyper's server asks for nothing behind trailers.
+                // Nothing is asked for behind trailers.
                 if this.body.is_end_stream() || frame.is_trailers() {
                     this.record.completed();
                 }

@@ -13,7 +13,7 @@ use super::bindings::sluicegate::plugin::http::Reply;
 use super::failure::{Hook, HookFailure, report};
 use super::instance::{Change, Direction, Instance};
 use super::pool::{LayerPool, Lease};
-use super::reply::{self, is_event_stream};
+use super::reply::{self, is_event_stream, is_switch};
 use super::undo::Before;
 use crate::config::Isolation;
 use crate::exchange::body::{RequestBody, ResponseBody};
@@ -173,7 +173,7 @@ impl<'a> Chain<'a> {
                     }
                 }
             }
-            if hooks.request_body {
+            if hooks.request_body && exchange.request.upgrade.is_none() {
                 match Box::pin(self.request_body(place, &pool, exchange, body)).await {
                     Ok(Step::Continue(next)) => body = next,
                     Ok(Step::Reply(reply)) => match reply::accept(exchange, reply) {
@@ -244,7 +244,7 @@ impl<'a> Chain<'a> {
                     }
                 }
             }
-            if hooks.response_body && !is_event_stream(exchange) {
+            if hooks.response_body && !is_event_stream(exchange) && !is_switch(exchange) {
                 match Box::pin(self.response_body(place, &pool, exchange, body)).await {
                     Ok(Step::Continue(next)) => body = next,
                     Ok(Step::Reply(reply)) => match reply::accept(exchange, reply) {

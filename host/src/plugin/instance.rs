@@ -6,6 +6,8 @@
 
 mod hub_hooks;
 
+use std::time::Duration;
+
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
@@ -38,6 +40,8 @@ pub struct Instance {
     ticks: u64,
     /// Hooks that it has been leased for.
     pub uses: u32,
+    /// The computing time that it took to make it, and will take to make another one.
+    pub cost: Duration,
 }
 
 impl std::fmt::Debug for Instance {
@@ -101,11 +105,11 @@ fn not_exported() -> wasmtime::Error {
 }
 
 impl Instance {
-    /// Instantiates a layer's component and configures it.
+    /// Instantiates a layer's component and configures it, for which it has so much computing time.
     ///
     /// # Errors
     /// `Guest` where it refuses its configuration.
-    pub fn new(layer: &Layer) -> Result<Self, HookFailure> {
+    pub fn new(layer: &Layer, limit: Duration) -> Result<Self, HookFailure> {
         let component = &layer.component;
         let no_instance = |error: wasmtime::Error| HookFailure::NoInstance(format!("{error:#}"));
         let state = State::new(layer);
@@ -115,8 +119,7 @@ impl Instance {
         // name the same bytes over and over.
         store.set_hostcall_fuel(layer.limits.memory);
         store.set_max_component_handles(MAX_HANDLES);
-        // Setting up (compiling patterns, say) may take longer than a hook.
-        store.set_epoch_deadline(ticks(layer.limits.wall));
+        store.set_epoch_deadline(ticks(limit));
         deadline::watch(&mut store);
         let instance =
             component
@@ -164,6 +167,7 @@ impl Instance {
             store,
             ticks: ticks(layer.limits.time),
             uses: 0,
+            cost: Duration::ZERO,
         };
         let mut instance = guests.configured(&lifecycle, &layer.config)?;
         // Not before: a configuration that is only looked at sends nothing.

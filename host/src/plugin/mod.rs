@@ -20,6 +20,8 @@
 //! - [`failure`]: how a hook can fail; [`undo`]: what a plugin that is skipped leaves behind: nothing
 
 pub mod bindings;
+#[cfg(test)]
+mod border;
 pub mod breaker;
 pub mod builtin;
 pub mod chain;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use twox_hash::XxHash64;
@@ -12,7 +12,8 @@ use wasmtime::component::Linker;
 
 use super::breaker::{self, Breaker};
 use super::component::{LoadError, Loaded};
-use super::failure::HookFailure;
+use super::deadline::thread_time;
+use super::failure::{Failures, HookFailure};
 use super::hooks::Hooks;
 use super::host_hub_publish::{Grant, Outlet};
 use super::instance::Instance;
@@ -20,7 +21,7 @@ use super::interest::Interests;
 use super::state::State;
 use super::{builtin, engine};
 use crate::config::{
-    self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
+    self, ComponentSource, Config, Isolation, OnFailure, Origin, PluginLimits, PluginUse, Problem,
 };
 use crate::observe::throttle::Throttle;
 
@@ -32,7 +33,7 @@ pub struct Counts {
     /// Instances that were made.
     pub made: AtomicU64,
     /// Hooks that failed.
-    pub failures: AtomicU64,
+    pub failures: Failures,
     /// Lines that it writes to the log itself.
     pub lines: Throttle,
     /// Lines about its failures.
@@ -44,7 +45,7 @@ impl Default for Counts {
         Self {
             instances: AtomicUsize::default(),
             made: AtomicU64::default(),
-            failures: AtomicU64::default(),
+            failures: Failures::default(),
             lines: Throttle::new(100, 20),
             failure_lines: Throttle::new(10, 10),
         }
@@ -77,12 +78,40 @@ pub struct Layer {
     /// Leaves it alone when it keeps failing.
     pub breaker: Breaker,
     breaker_settings: config::Breaker,
+    is_slow: AtomicBool,
 }
 
 impl Layer {
-    /// A call has failed in a way that says something about the plugin.
-    pub(super) fn has_failed(&self) {
-        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now()) {
+    /// Whether making an instance takes longer than a hook may: too long for a worker's thread.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow.load(Ordering::Relaxed)
+    }
+
+    /// From now on [`Self::is_slow`].
+    pub(super) fn turns_slow(&self) {
+        self.is_slow.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes an instance, for which it has so much computing time. Where that comes to nothing it counts against the plugin.
+    pub(super) fn make_within(&self, limit: Duration) -> Result<Instance, HookFailure> {
+        let began = thread_time();
+        let made = Instance::new(self, limit);
+        let cost = thread_time().saturating_sub(began);
+        match made {
+            Ok(mut instance) => {
+                instance.cost = cost;
+                Ok(instance)
+            }
+            Err(failure) => {
+                self.has_failed(cost);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A call has failed in a way that says something about the plugin, and has cost so much computing time.
+    pub(super) fn has_failed(&self, cost: Duration) {
+        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now(), cost) {
             tracing::error!(
                 plugin = &*self.name,
                 "failed too often: not called for {pause:?}, its on_failure is applied"
@@ -92,7 +121,7 @@ impl Layer {
 
     /// A call has come to its end.
     pub(super) fn has_succeeded(&self) {
-        if self.breaker.succeeded() == Some(breaker::Change::Closed) {
+        if self.breaker.succeeded(Instant::now) == Some(breaker::Change::Closed) {
             tracing::info!(plugin = &*self.name, "called again");
         }
     }
@@ -373,6 +402,7 @@ impl<'a> Loader<'a> {
             hubs: Grant::new(&plugin.allow.hubs, &self.registry.outlet),
             breaker: Breaker::new(plugin.breaker),
             breaker_settings: plugin.breaker,
+            is_slow: AtomicBool::new(false),
             counts: Arc::clone(
                 self.registry
                     .counts
@@ -389,8 +419,11 @@ impl<'a> Loader<'a> {
             self.registry.layers.push(kept);
             return;
         }
-        match Instance::new(&layer) {
+        match layer.make_within(layer.limits.wall) {
             Ok(mut instance) => {
+                if instance.cost > layer.limits.time {
+                    layer.turns_slow();
+                }
                 layer.interests = instance.take_interests();
                 layer.hooks = layer.hooks.without(instance.skipped());
                 self.registry.index.insert(key, self.registry.layers.len());
@@ -402,29 +435,29 @@ impl<'a> Loader<'a> {
 
     /// A plugin's no, under the key that its configuration stands at.
     fn refused(&self, plugin_use: &PluginUse, failure: &HookFailure) -> Problem {
-        let own = self.config.plugins.get(&plugin_use.plugin);
-        let (path, line) = match (&plugin_use.config, own) {
-            (None, Some(plugin)) => (
-                format!("plugins.{}.config", plugin_use.plugin),
-                plugin.origin.line,
-            ),
-            _ => (
-                format!("{}.config", plugin_use.origin.path),
-                plugin_use.origin.line,
-            ),
+        let name = &plugin_use.plugin;
+        let own = self.config.plugins.get(name);
+        let (whole, places) = match (&plugin_use.config, own) {
+            (None, Some(plugin)) => (&plugin.origin, &plugin.places),
+            _ => (&plugin_use.origin, &plugin_use.places),
         };
-        let message = match failure {
+        let whole = Origin {
+            path: format!("{}.config", whole.path),
+            line: whole.line,
+        };
+        let (place, message) = match failure {
             HookFailure::Guest(text) => {
-                format!("plugin \"{}\" refuses it: {text}", plugin_use.plugin)
+                let (place, what) = places.named_by(text).unwrap_or((&whole, text));
+                (place, format!("plugin \"{name}\" refuses it: {what}"))
             }
-            failure => format!(
-                "plugin \"{}\" failed in configure: {failure}",
-                plugin_use.plugin
+            failure => (
+                &whole,
+                format!("plugin \"{name}\" failed in configure: {failure}"),
             ),
         };
         Problem {
-            path,
-            line,
+            path: place.path.clone(),
+            line: place.line,
             message,
         }
     }

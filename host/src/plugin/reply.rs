@@ -68,9 +68,15 @@ pub fn has_no_body(exchange: &Exchange) -> bool {
         || exchange.response.as_ref().is_some_and(|response| {
             matches!(
                 response.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
             )
         })
+}
+
+/// Whether this response makes a tunnel of its connection: it has no body, and never gets one.
+pub(super) fn is_switch(exchange: &Exchange) -> bool {
+    let response = exchange.response.as_ref();
+    response.is_some_and(|response| response.status == StatusCode::SWITCHING_PROTOCOLS)
 }
 
 pub(super) fn is_event_stream(exchange: &Exchange) -> bool {

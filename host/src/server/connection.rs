@@ -3,38 +3,39 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::{IpAddr, TcpListener};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use http::HeaderValue;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::{HeaderValue, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::LINGER;
-use super::guard::{Guard, Signals, Timeouts};
-use super::message::HeadLimits;
-use super::worker::Worker;
-use crate::exchange::failure::Failure;
+use super::answer::{Answer, Asked, Broken};
+use super::socket::{ClientSocket, Received, Timeouts};
+use super::worker::{Drain, Worker};
+use crate::exchange::failure::{ClientFailure, Failure};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
-use crate::gateway;
+use crate::gateway::{self, Served, Switch};
+use crate::http1::request::HeadLimits;
+use crate::hub;
 use crate::observe::failure_log;
+use crate::observe::record::Recorded;
+use crate::websocket::tunnel;
 
 /// What exchanges know of the connection that they came over.
 #[derive(Debug)]
 pub struct Context {
     /// The worker.
     pub worker: Rc<Worker>,
-    /// Between the guard and the exchange.
-    pub signals: Rc<Signals>,
+    /// The connection.
+    pub socket: ClientSocket,
     /// The other end's address.
     pub peer: IpAddr,
     /// How it reached us.
@@ -116,13 +117,14 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
         let failure = Failure::Limit("too many connections");
         let request_id = new_request_id();
         failure_log::failed(&request_id, &failure);
+        if let Some(metrics) = &worker.generation.borrow().snapshot.metrics {
+            metrics.failed(failure.error_type());
+        }
         refuse(&mut stream, &failure, &request_id).await;
         return;
     }
-    let signals = Rc::new(Signals::default());
-    let guard = Guard::new(
+    let socket = ClientSocket::new(
         stream,
-        Rc::clone(&signals),
         HeadLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,
@@ -133,54 +135,142 @@ async fn serve(worker: Rc<Worker>, mut stream: TcpStream, peer: IpAddr) {
         },
     );
     let context = Rc::new(Context {
-        worker,
-        signals: Rc::clone(&signals),
+        worker: Rc::clone(&worker),
+        socket: socket.clone(),
         peer,
         scheme: Scheme::Http,
         forwarded: Forwarded::new(peer),
     });
-    let here = Rc::clone(&context);
-    let service = service_fn(move |request| Box::pin(gateway::serve(&here, request)));
-    let mut connection = http1::Builder::new()
-        // The guard has its own, stricter limits; hyper's must not be smaller.
-        .max_headers(limits.headers.saturating_add(1))
-        .max_buf_size(limits.header_bytes.max(64 * 1024) + 8 * 1024)
-        .serve_connection(TokioIo::new(guard), service);
-    let mut watching = None;
-    let mut told = false;
-    let result = poll_fn(|cx| {
-        watching.get_or_insert_with(|| context.worker.drain.watch(cx.waker()));
-        if !told && context.worker.drain.has_begun() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
+    // Boxed: what the connection may become has no need of the room for exchanges.
+    let end = Box::pin(exchanges(&context)).await;
+    drop(context);
+    // What is left of an exchange that was cancelled may hold it: then it closes with that.
+    let Some((mut stream, read_ahead)) = socket.into_parts() else {
+        return;
+    };
+    match end {
+        End::Switch(Switch::Tunnel(opening), record) => {
+            let client = tunnel::End { stream, read_ahead };
+            Box::pin(tunnel::run(client, *opening, record)).await;
         }
-        connection.poll_without_shutdown(cx)
-    })
-    .await;
-    if let Some(key) = watching {
-        context.worker.drain.forget(key);
-    }
-    let mut guard = connection.into_parts().io.into_inner();
-    let refusal = guard.refusal();
-    let stream = guard.stream();
-    match (result, refusal) {
-        _ if signals.is_aborted() => {
+        End::Switch(Switch::Hub(hub, accepted), record) => {
+            // Recorded now: what follows is the hub's to tell.
+            drop(record);
+            Box::pin(hub::serve(hub, *accepted, stream, read_ahead.freeze())).await;
+        }
+        End::Close => close(&mut stream).await,
+        End::Gone => {}
+        End::Abort => {
             let _ = stream.set_zero_linger();
         }
-        (Ok(()), Some(refusal)) if !signals.has_answered() => {
-            let generation = Rc::clone(&context.worker.generation.borrow());
+        End::Refuse(refusal) => {
+            let generation = Rc::clone(&worker.generation.borrow());
             if let Some(metrics) = &generation.snapshot.metrics {
                 metrics.failed(Failure::from(refusal).error_type());
             }
             let request_id = new_request_id();
             failure_log::refused(&request_id, peer, refusal);
-            refuse(stream, &refusal.into(), &request_id).await;
+            refuse(&mut stream, &refusal.into(), &request_id).await;
         }
-        (Ok(()), _) => close(stream).await,
-        (Err(error), _) => {
-            tracing::debug!(%peer, "connection ended: {error}");
-            close(stream).await;
+    }
+}
+
+/// How a connection ends.
+#[derive(Debug)]
+enum End {
+    /// Everything has been said.
+    Close,
+    /// The client has gone.
+    Gone,
+    /// The client must be able to tell that its response is not whole, and has nothing else to tell it from.
+    Abort,
+    /// A head has to be answered with this.
+    Refuse(ClientFailure),
+    /// It becomes something else than HTTP.
+    Switch(Switch, Recorded),
+}
+
+/// One exchange after the other.
+async fn exchanges(context: &Rc<Context>) -> End {
+    let _watching = Watching::new(&context.worker.drain).await;
+    loop {
+        let drain = &context.worker.drain;
+        let received = poll_fn(|cx| context.socket.poll_head(cx, drain.has_begun())).await;
+        match received {
+            Ok(Some(received)) => {
+                if let Err(end) = exchange(context, received).await {
+                    return end;
+                }
+            }
+            Ok(None) => return End::Close,
+            Err(refusal) => return End::Refuse(refusal),
         }
+    }
+}
+
+/// From a request's head to the last byte of its response.
+async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> {
+    let socket = &context.socket;
+    let Received {
+        request,
+        keep_alive,
+    } = received;
+    let mut asked = Asked::new(&request.method, request.version, keep_alive);
+    // Boxed: it is large, and a connection that is idle need not have room for it.
+    let mut serving = Box::pin(gateway::serve(context, request));
+    let served = poll_fn(|cx| {
+        if let Poll::Ready(served) = serving.as_mut().poll(cx) {
+            return Poll::Ready(Some(served));
+        }
+        // Interim responses.
+        match socket.poll_flush(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(None),
+            _ => socket.poll_gone(cx).map(|()| None),
+        }
+    })
+    .await;
+    drop(serving);
+    let Served { response, switch } = served.ok_or(End::Gone)?;
+    asked.keep_alive &= !context.worker.drain.has_begun();
+    let mut answer = Answer::begin(socket, response, asked);
+    match poll_fn(|cx| answer.poll(cx)).await {
+        Ok(()) => {}
+        Err(Broken::Gone) => return Err(End::Gone),
+        // A client of HTTP/1.0 may take the connection's end for the body's, whatever the head says.
+        Err(Broken::Body) if answer.ends_with_connection() || asked.version == Version::HTTP_10 => {
+            return Err(End::Abort);
+        }
+        Err(Broken::Body) => return Err(End::Close),
+    }
+    if let Some(switch) = switch {
+        return Err(End::Switch(switch, answer.into_record()));
+    }
+    let keep_alive = answer.keep_alive;
+    drop(answer);
+    let can_go_on = poll_fn(|cx| Poll::Ready(socket.end_exchange(cx))).await;
+    if keep_alive && can_go_on {
+        Ok(())
+    } else {
+        Err(End::Close)
+    }
+}
+
+/// Has a connection's task woken when the gateway stops.
+struct Watching<'a> {
+    drain: &'a Drain,
+    key: usize,
+}
+
+impl<'a> Watching<'a> {
+    async fn new(drain: &'a Drain) -> Self {
+        let key = poll_fn(|cx| Poll::Ready(drain.watch(cx.waker()))).await;
+        Self { drain, key }
+    }
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.drain.forget(self.key);
     }
 }
 

@@ -3,19 +3,17 @@
 //! - [`listen`]: sockets, one per listener and worker
 //! - [`worker`]: one thread with its own runtime, connections, upstream pool and plugin instances
 //! - [`connection`]: one client's connection from accept to close
-//! - [`guard`]: shows hyper only what [`message`] and [`body_framing`] have accepted
+//! - [`socket`]: the connection's bytes: heads, bodies, and what is to be written
+//! - [`answer`]: writes a response
 //! - [`reload`]: another configuration takes the place of the running one; [`watch`]: when a file changes
-//! - [`interim`]: 1xx responses on their way to the client
 //!
 //! [`Server`] is the whole of it, for the command line and for tests.
 
-pub mod body_framing;
+pub mod answer;
 pub mod connection;
-pub mod guard;
-pub mod interim;
 pub mod listen;
-pub mod message;
 pub mod reload;
+pub mod socket;
 pub mod watch;
 pub mod worker;
 
@@ -30,8 +28,9 @@ use crate::admin::{Admin, Subject};
 use crate::config::{AccessLogPath, Config, Problem};
 use crate::observe::access_log::AccessLog;
 use crate::plugin::registry::Progress;
+use crate::side_thread::SideThread;
 use crate::snapshot::Snapshot;
-use crate::upstream::prober::Prober;
+use crate::upstream::prober;
 use reload::Running;
 
 /// A running gateway.
@@ -40,7 +39,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     running: Arc<Running>,
     admin: Option<Admin>,
-    prober: Option<Prober>,
+    prober: Option<SideThread>,
     drain_delay: Duration,
     draining: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
@@ -169,7 +168,7 @@ impl Server {
             let _ = is_served.recv_timeout(Duration::from_mins(1));
         }
         // Always: the next configuration may have something to check.
-        let prober = Prober::start(server.running.subscribe()).map_err(StartError::Worker)?;
+        let prober = prober::start(server.running.subscribe()).map_err(StartError::Worker)?;
         server.prober = Some(prober);
         if let (Some(listener), Some(admin)) = (admin_socket, &config.admin) {
             let subject = Subject {

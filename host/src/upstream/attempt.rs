@@ -1,31 +1,31 @@
 //! Picks a target, connects, sends, and waits for the response's head.
 
-use std::error::Error as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
-use super::connection::{ConnectError, Connection};
+use super::connection::{ConnectError, Connection, SendError, Unanswered};
 use super::deadline::{Deadline, Expired};
 use super::health;
 use super::key;
 use super::limits::{Limits, Place};
 use super::pool::Pool;
-use super::target::{InFlight, LastResort, Target, Upstream};
+use super::target::{InFlight, Target, Upstream};
+use super::view::{LastResort, View};
 use crate::balance::{Candidates, Outcome};
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Upload;
 use crate::exchange::failure::{Failure, UpstreamFailure};
+use crate::http1::response::{self, HeadError};
 use crate::plugin::failure::BrokeBody;
-use crate::server::interim::Interim;
+use crate::server::socket::ClientSocket;
+use crate::websocket::upgrade;
 
 /// What an attempt needs to know besides the exchange.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub struct Sending<'a> {
     /// Until when a head must have come, by the route's `timeout`.
     pub deadline: Instant,
     /// Takes interim responses to the client; `None` for a client of HTTP/1.0.
-    pub interim: Option<Arc<Interim>>,
+    pub interim: Option<&'a ClientSocket>,
 }
 
 /// What is sent, once or several times. Attempts borrow it: what they take by value would make every
@@ -120,9 +120,16 @@ impl Sending<'_> {
             }
         }
         let key = key::of(&self.upstream.hash_on, exchange);
-        let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
+        let view = View::new(self.upstream);
+        let mut candidates = Candidates::new(&*self.upstream.balancer, &view, key);
         let mut next = candidates.next();
         let last_resort = LastResort(self.upstream);
+        if next.is_none() {
+            // One that warms up is better than one that has failed.
+            view.take_any();
+            candidates = Candidates::new(&*self.upstream.balancer, &view, key);
+            next = candidates.next();
+        }
         if next.is_none() {
             candidates = Candidates::new(&*self.upstream.balancer, &last_resort, key);
             next = candidates.next();
@@ -149,6 +156,7 @@ impl Sending<'_> {
                 break attempted.map_err(|failed| failed.failure);
             };
             // Always to another target: one that asked for a pause (Retry-After) gets it.
+            view.take_any();
             next = candidates.next();
             began = Instant::now();
             if next.is_none()
@@ -260,7 +268,7 @@ impl Sending<'_> {
             };
             let reused = connection.served > 0;
             let body = message.take_body();
-            let request = self.request(message.exchange, target, body)?;
+            let gate = self.begin(&mut connection, message.exchange, target, body);
             let upload = message.upload.as_deref();
             let limit = self.upstream.timeouts.response;
             let deadline = Deadline {
@@ -270,11 +278,24 @@ impl Sending<'_> {
                 began,
             };
             deadline.start(&mut connection.timer);
+            let on_interim = |status, headers: &http::HeaderMap| {
+                if status == StatusCode::CONTINUE {
+                    // The client is asked when its body is.
+                    if let Some(gate) = &gate {
+                        gate.open();
+                    }
+                } else if let Some(socket) = self.interim {
+                    socket.push_interim(status, headers);
+                }
+            };
             let sent = connection
-                .send(request, |timer, cx| deadline.poll(timer, cx))
+                .send(on_interim, |timer, cx| deadline.poll(timer, cx))
                 .await;
-            let mut error = match sent {
-                Ok(Ok(response)) => return self.received(response, target, connection, in_flight),
+            let Unanswered { error, unsent } = match sent {
+                Ok(Ok(response)) => {
+                    let asked = message.exchange.request.upgrade.as_ref();
+                    return self.received(response, asked, target, connection, in_flight);
+                }
                 Err(Expired) => {
                     let target = target.endpoint.to_string();
                     let timeout = if Instant::now() >= self.deadline {
@@ -284,25 +305,25 @@ impl Sending<'_> {
                     };
                     return Err(timeout.into());
                 }
-                Ok(Err(error)) => error,
+                Ok(Err(unanswered)) => unanswered,
             };
             if let Some(failure) = upload.and_then(Upload::failure) {
                 return Err(Failure::from(failure).into());
             }
-            let unsent = error.take_message().map(Request::into_body);
-            let source = error.into_error();
-            if let Some(failure) = source.source().and_then(BrokeBody::cause) {
+            if let SendError::Body(error) = &error
+                && let Some(failure) = BrokeBody::cause(&**error)
+            {
                 return Err(failure.into());
             }
             // The target may close a kept connection just when it is used again. That is nobody's
             // failure: where the request can be sent once more it is, on a fresh connection.
             message.body = match (unsent, &message.replay) {
                 (Some(unsent), _) if reused => unsent,
-                (None, Some(replay)) if reused && !source.is_parse() => {
+                (None, Some(replay)) if reused && matches!(error, SendError::Broken(_)) => {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
-                    let failure = failure_of(target.endpoint.to_string(), source).into();
+                    let failure = failure_of(target.endpoint.to_string(), error);
                     return Err(Box::new(Failed { failure, unsent }));
                 }
             };
@@ -338,24 +359,27 @@ impl Sending<'_> {
 
     fn received(
         &self,
-        response: Response<Incoming>,
+        response: response::Response,
+        asked: Option<&HeaderValue>,
         target: &Target,
         connection: Box<Connection>,
         in_flight: InFlight,
     ) -> Attempted {
-        if response.status().is_informational() {
-            // 101 without having been asked to switch.
-            let (target, status) = (target.endpoint.to_string(), response.status());
+        let pool = Rc::clone(self.pool);
+        let timeouts = &self.upstream.timeouts;
+        let body = if response.status != StatusCode::SWITCHING_PROTOCOLS {
+            UpstreamBody::new(connection, pool, timeouts.idle, in_flight)
+        } else if asked.is_some_and(|asked| upgrade::is_answered_by(asked, &response.headers)) {
+            UpstreamBody::switched(connection, pool, timeouts.tunnel, in_flight)
+        } else {
+            // Without having been asked for it, or to something else.
+            let (target, status) = (target.endpoint.to_string(), response.status);
             return Err(UpstreamFailure::Unexpected { target, status }.into());
-        }
-        if !is_framed_clearly(response.headers()) {
-            let target = target.endpoint.to_string();
-            return Err(UpstreamFailure::Framing { target }.into());
-        }
-        let idle = self.upstream.timeouts.idle;
-        Ok(response.map(|incoming| {
-            UpstreamBody::new(incoming, connection, Rc::clone(self.pool), idle, in_flight)
-        }))
+        };
+        let mut answer = Response::new(body);
+        *answer.status_mut() = response.status;
+        *answer.headers_mut() = response.headers;
+        Ok(answer)
     }
 }
 
@@ -387,28 +411,12 @@ fn upload_of(body: &RequestBody) -> Option<Rc<Upload>> {
     }
 }
 
-/// Whether a response's body has one end for everybody (RFC 9112, section 6.3). hyper reads a coding
-/// with a length as chunked and leaves the length in the head, and a coding that it does not know as a
-/// body without any; passed on, both would say what is not so.
-fn is_framed_clearly(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => {
-            coding
-                .as_bytes()
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"chunked")
-                && !headers.contains_key(CONTENT_LENGTH)
-        }
-        (Some(_), Some(_)) => false,
-    }
-}
-
-fn failure_of(target: String, source: hyper::Error) -> UpstreamFailure {
-    if source.is_parse() || source.is_parse_too_large() {
-        UpstreamFailure::Malformed { target, source }
-    } else {
-        UpstreamFailure::Broken { target, source }
-    }
+fn failure_of(target: String, error: SendError) -> Failure {
+    let failure = match error {
+        SendError::Broken(source) => UpstreamFailure::Broken { target, source },
+        SendError::Head(HeadError::Framing) => UpstreamFailure::Framing { target },
+        SendError::Head(source) => UpstreamFailure::Malformed { target, source },
+        SendError::Body(error) => return Failure::Internal(format!("the request's body: {error}")),
+    };
+    failure.into()
 }

@@ -3,18 +3,20 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::limits::Place;
 use super::pool::Pool;
 use super::target::InFlight;
 use crate::exchange::body::BodyError;
-use std::time::Duration;
+use crate::observe::metrics::Metrics;
+use crate::websocket::tunnel::{End, Opening};
 
 /// Pieces of a discarded body that are read for the sake of its connection.
 const MOST_DISCARDED: usize = 4;
@@ -27,35 +29,65 @@ pub struct Silence(pub Duration);
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
     /// `None` once it has been given back or has broken.
     connection: Option<Box<Connection>>,
     pool: Rc<Pool>,
     idle: Duration,
     in_flight: Option<InFlight>,
+    /// The connection is not HTTP any more.
+    is_switched: bool,
 }
 
 impl UpstreamBody {
     /// The body of a response that came over `connection`. Between two pieces of it at most
     /// `idle` may pass.
     pub fn new(
-        incoming: Incoming,
         connection: Box<Connection>,
         pool: Rc<Pool>,
         idle: Duration,
         in_flight: InFlight,
     ) -> Self {
         let mut body = Self {
-            incoming,
             connection: Some(connection),
             pool,
             idle,
             in_flight: Some(in_flight),
+            is_switched: false,
         };
-        if body.incoming.is_end_stream() {
+        if body.is_end_stream() {
             body.finish();
         }
         body
+    }
+
+    /// No body at all: a 101, behind which the connection is something else than HTTP. `idle` is for that.
+    pub fn switched(
+        connection: Box<Connection>,
+        pool: Rc<Pool>,
+        idle: Duration,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            pool,
+            idle,
+            in_flight: Some(in_flight),
+            is_switched: true,
+        }
+    }
+
+    /// The target's end of the tunnel that a 101 makes of its connection. `None` where there was no 101.
+    pub fn into_opening(self, metrics: Option<Arc<Metrics>>) -> Option<Opening> {
+        if !self.is_switched {
+            return None;
+        }
+        let (stream, read_ahead) = self.connection?.into_parts();
+        Some(Opening {
+            target: End { stream, read_ahead },
+            in_flight: self.in_flight,
+            idle: self.idle,
+            metrics,
+        })
     }
 
     /// Lets go of a response that nobody will get. What has come already is read, so that the connection
@@ -101,36 +133,30 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(connection) = &mut this.connection
-        {
-            connection.drive(cx);
-            polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        let Some(connection) = &mut this.connection else {
+            return Poll::Ready(None);
+        };
+        if this.is_switched {
+            return Poll::Ready(None);
         }
-        match polled {
+        match connection.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(connection) = &mut this.connection {
-                    connection.timer.stop();
-                }
-                // hyper's server asks for nothing behind trailers.
-                if this.incoming.is_end_stream() || frame.is_trailers() {
+                connection.timer.stop();
+                // Nothing is asked for behind trailers.
+                if connection.is_body_done() || frame.is_trailers() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 this.fail();
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(error)))
             }
             Poll::Ready(None) => {
                 this.finish();
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Some(connection) = &mut this.connection else {
-                    return Poll::Pending;
-                };
                 if !connection.timer.is_running() {
                     connection.timer.start(this.idle);
                 }
@@ -145,10 +171,17 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.connection {
+            Some(connection) => connection.is_body_done(),
+            None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let left = match &self.connection {
+            Some(connection) => connection.remaining_body(),
+            None => Some(0),
+        };
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

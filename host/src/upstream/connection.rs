@@ -1,39 +1,68 @@
 //! One connection to a target, driven by whoever uses it.
 //!
-//! hyper splits a client connection into a handle that sends requests and a future that moves the
-//! bytes. The usual way is to spawn the future as a task of its own; then each step of an exchange
-//! wakes one task from the other. Here the exchange polls both: what happens on the upstream's
-//! socket wakes the task that waits for it, directly. An idle connection is polled by nobody, so
-//! [`Connection::is_alive`] looks at it now and then.
+//! The exchange itself reads and writes: what happens on the upstream's socket wakes the task that waits for it, directly,
+//! and there is no channel between the two. An idle connection is polled by nobody, so [`Connection::is_alive`] looks
+//! at it now and then.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use http_body::{Body as _, Frame};
 use tokio::net::TcpStream;
 
 use super::target::Endpoint;
-use crate::exchange::body::RequestBody;
-use crate::small_write::SmallWrite;
+use crate::exchange::body::{BodyError, RequestBody};
+use crate::http1::body::{Decoder, Piece, Writer};
+use crate::http1::grammar::Field;
+use crate::http1::inbox::Inbox;
+use crate::http1::outbox::{Encoder, Outbox, WrongLength};
+use crate::http1::response::{self, HeadError, Response};
 use crate::timer::Timer;
-
-type Driver = http1::Connection<TokioIo<SmallWrite<TcpStream>>, RequestBody>;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Connection {
-    sender: http1::SendRequest<RequestBody>,
-    /// `None` once the connection has ended.
-    driver: Option<Driver>,
+    stream: TcpStream,
+    inbox: Inbox,
+    outbox: Outbox,
+    fields: Vec<Field>,
+    /// The request's body, until all of it is in the outbox.
+    upload: Option<Upload>,
+    /// The request's body once more, as long as it has not been touched.
+    untouched: Option<RequestBody>,
+    /// The response's body.
+    body: Decoder,
+    state: State,
     /// For whatever the exchange waits for at the moment.
     pub timer: Timer,
     /// Exchanges that this connection has carried to their ends.
     pub served: u32,
+}
+
+#[derive(Debug)]
+struct Upload {
+    body: RequestBody,
+    encoder: Encoder,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Between two exchanges.
+    Idle,
+    /// A head is awaited.
+    Waiting {
+        /// Of a request whose method is HEAD.
+        is_head: bool,
+        /// Whether a byte of the request has been written.
+        has_written: bool,
+    },
+    /// The body is read; afterwards the connection can be used again or not.
+    Reading { keep_alive: bool },
+    /// It can't be used any more.
+    Over,
 }
 
 /// Why there is no connection.
@@ -45,6 +74,40 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+}
+
+/// Why there is no response's head.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The connection broke.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// What came back is not HTTP, or can be read in two ways.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The request's body broke off.
+    #[error("the request's body: {0}")]
+    Body(BodyError),
+}
+
+/// How a connection broke.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The system says why.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// By its end.
+    #[error("it was closed")]
+    Closed,
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct Unanswered {
+    /// Why.
+    pub error: SendError,
+    /// Its body, where nothing of the request was sent.
+    pub unsent: Option<RequestBody>,
 }
 
 impl Connection {
@@ -61,69 +124,301 @@ impl Connection {
         };
         // Heads and small bodies are written whole; waiting to fill a segment only adds delay.
         stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-        let (sender, driver) = http1::Builder::new()
-            .max_headers(256)
-            // The largest response head, and the most that interim responses in a flood can make
-            // one poll read before others have their turn.
-            .max_buf_size(64 * 1024)
-            .handshake(TokioIo::new(SmallWrite(stream)))
-            .await
-            .map_err(|error| ConnectError::Connect(io::Error::other(error)))?;
         Ok(Self {
-            sender,
-            driver: Some(driver),
+            stream,
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            fields: Vec::new(),
+            upload: None,
+            untouched: None,
+            body: Decoder::default(),
+            state: State::Idle,
             timer: Timer::default(),
             served: 0,
         })
     }
 
-    /// Moves bytes in both directions as far as possible.
-    pub fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(cx).is_ready()
-        {
-            // Its error, if any, reaches the exchange through the response or its body.
-            self.driver = None;
+    /// Whether an idle connection was usable when it was looked at last. Enough before it is used: the first thing
+    /// that [`Self::poll_head`] does is to look, and nothing is sent where the target has closed meanwhile.
+    pub fn was_alive(&self) -> bool {
+        self.state == State::Idle && !self.inbox.has_ended && self.inbox.bytes.is_empty()
+    }
+
+    /// Looks whether an idle connection can still be used. One over which something comes unasked can not.
+    pub fn is_alive(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.was_alive() && self.poll_fill(&mut cx).is_pending()
+    }
+
+    /// The stream, and what was read of it and not used.
+    pub fn into_parts(self) -> (TcpStream, BytesMut) {
+        (self.stream, self.inbox.bytes)
+    }
+
+    /// Frees what an idle connection does not need.
+    pub fn rest(&mut self) {
+        self.timer.stop();
+        self.inbox.release();
+        self.outbox.release();
+        self.fields = Vec::new();
+    }
+
+    /// Begins an exchange: `put_head` puts the request's head into the outbox. Nothing is sent yet.
+    pub fn begin(
+        &mut self,
+        put_head: impl FnOnce(&mut Outbox),
+        body: RequestBody,
+        encoder: Encoder,
+        is_head: bool,
+    ) {
+        put_head(&mut self.outbox);
+        self.state = State::Waiting {
+            is_head,
+            has_written: false,
+        };
+        self.untouched = match &body {
+            RequestBody::Empty => Some(RequestBody::Empty),
+            RequestBody::Whole(bytes) => Some(RequestBody::Whole(bytes.clone())),
+            RequestBody::Source(_) | RequestBody::Transformed(_) => None,
+        };
+        self.upload = match body {
+            RequestBody::Empty => None,
+            body => Some(Upload { body, encoder }),
+        };
+    }
+
+    /// Sends the request that has begun and waits for the response's head; `on_interim` is shown interim responses.
+    /// `on_wait` is polled whenever nothing moves; its result ends the waiting.
+    ///
+    /// # Errors
+    /// Outer: `on_wait`'s. Inner: see [`Unanswered`].
+    pub async fn send<E>(
+        &mut self,
+        mut on_interim: impl FnMut(StatusCode, &HeaderMap),
+        mut on_wait: impl FnMut(&mut Timer, &mut Context<'_>) -> Poll<E>,
+    ) -> Result<Result<Response, Unanswered>, E> {
+        std::future::poll_fn(|cx| match self.poll_head(cx, &mut on_interim) {
+            Poll::Ready(Ok(response)) => Poll::Ready(Ok(Ok(response))),
+            Poll::Ready(Err(error)) => {
+                let has_written = !matches!(
+                    self.state,
+                    State::Waiting {
+                        has_written: false,
+                        ..
+                    }
+                );
+                let unsent = if has_written {
+                    None
+                } else {
+                    let body = self.upload.take().map(|upload| upload.body);
+                    self.untouched.take().or(body)
+                };
+                self.state = State::Over;
+                Poll::Ready(Ok(Err(Unanswered { error, unsent })))
+            }
+            Poll::Pending => on_wait(&mut self.timer, cx).map(Err),
+        })
+        .await
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        on_interim: &mut impl FnMut(StatusCode, &HeaderMap),
+    ) -> Poll<Result<Response, SendError>> {
+        let State::Waiting {
+            is_head,
+            has_written,
+        } = self.state
+        else {
+            return Poll::Ready(Err(Broken::Closed.into()));
+        };
+        // The target may have closed a kept connection meanwhile; and what it sends unasked is no answer to this.
+        if !has_written && self.served > 0 && self.poll_fill(cx)?.is_ready() {
+            return Poll::Ready(Err(Broken::Closed.into()));
+        }
+        loop {
+            self.poll_upload(cx)?;
+            let before = self.inbox.bytes.len();
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Err(Broken::Closed.into()));
+            }
+            let new = self.inbox.bytes.get(before..).unwrap_or(&[]);
+            // Only a line's end can complete a head: reading all of it anew for each byte would cost more than it.
+            if before > 0
+                && memchr::memchr(b'\n', new).is_none()
+                && self.inbox.bytes.len() <= response::MAX_BYTES
+            {
+                continue;
+            }
+            while let Some(head) =
+                response::take_head(&mut self.inbox.bytes, &mut self.fields, is_head)?
+            {
+                if head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+                {
+                    on_interim(head.status, &head.headers);
+                    continue;
+                }
+                self.body = Decoder::new(head.framing, Writer::Server);
+                self.state = State::Reading {
+                    keep_alive: head.keep_alive,
+                };
+                return Poll::Ready(Ok(head));
+            }
         }
     }
 
-    /// Whether an idle connection was usable when it was looked at last. Enough before it is used:
-    /// hyper reads before it writes, and gives the request back where the target has closed meanwhile.
-    pub fn was_alive(&self) -> bool {
-        self.driver.is_some() && self.sender.is_ready()
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Broken>> {
+        self.inbox
+            .poll_fill(cx, &mut self.stream)
+            .map_err(Broken::Io)
     }
 
-    /// Looks whether an idle connection can still be used.
-    pub fn is_alive(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        self.was_alive()
+    /// Sends as much of the request as there is and the target takes.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        loop {
+            let is_waiting = self.fill_outbox(cx).map_err(SendError::Body)?;
+            if self.outbox.is_empty() {
+                return Ok(());
+            }
+            let before = self.outbox.len();
+            let polled = self.outbox.poll_write(cx, Pin::new(&mut self.stream));
+            if self.outbox.len() < before {
+                self.has_written();
+            }
+            match polled {
+                Poll::Ready(Ok(())) if is_waiting || self.upload.is_none() => return Ok(()),
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => {
+                    if self.is_unwritten() {
+                        return Err(Broken::Io(error).into());
+                    }
+                    // Who takes no more of a request may have answered it already.
+                    self.upload = None;
+                    self.outbox.discard();
+                    self.cannot_be_kept();
+                    return Ok(());
+                }
+            }
+        }
     }
 
-    /// Sends a request and waits for the response's head, moving bytes meanwhile. `on_wait` is
-    /// polled whenever nothing moves; its result ends the waiting.
-    ///
-    /// # Errors
-    /// Outer: `on_wait`'s. Inner: hyper's; it holds the request where nothing of it was sent.
-    pub async fn send<E>(
+    fn is_unwritten(&self) -> bool {
+        matches!(
+            self.state,
+            State::Waiting {
+                has_written: false,
+                ..
+            }
+        )
+    }
+
+    fn has_written(&mut self) {
+        if let State::Waiting { has_written, .. } = &mut self.state {
+            *has_written = true;
+        }
+        self.untouched = None;
+    }
+
+    fn cannot_be_kept(&mut self) {
+        if let State::Reading { keep_alive } = &mut self.state {
+            *keep_alive = false;
+        }
+    }
+
+    /// Puts as much of the body into the outbox as there is room for. `true`: no more of it has come.
+    fn fill_outbox(&mut self, cx: &mut Context<'_>) -> Result<bool, BodyError> {
+        while let Some(upload) = &mut self.upload
+            && self.outbox.has_room()
+        {
+            let Poll::Ready(frame) = Pin::new(&mut upload.body).poll_frame(cx) else {
+                return Ok(true);
+            };
+            let is_over = match frame {
+                Some(Ok(frame)) => upload.encode(&mut self.outbox, frame)?,
+                Some(Err(error)) => return Err(error),
+                None => {
+                    upload.encoder.end(&mut self.outbox, None)?;
+                    true
+                }
+            };
+            if is_over {
+                self.upload = None;
+            }
+        }
+        Ok(false)
+    }
+
+    /// The next piece of the response's body. The rest of the request is sent meanwhile.
+    pub fn poll_body(
         &mut self,
-        request: Request<RequestBody>,
-        mut on_wait: impl FnMut(&mut Timer, &mut Context<'_>) -> Poll<E>,
-    ) -> Result<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>, E> {
-        let mut response = std::pin::pin!(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
-        let timer = &mut self.timer;
-        std::future::poll_fn(|cx| {
-            if let Some(running) = driver
-                && Pin::new(running).poll(cx).is_ready()
-            {
-                *driver = None;
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.upload.is_some() || !self.outbox.is_empty() {
+            self.poll_upload(cx)?;
+        }
+        loop {
+            match self.body.decode(&mut self.inbox.bytes)? {
+                Some(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Some(Piece::Trailers(trailers)) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
+                None if self.body.is_done() => return Poll::Ready(None),
+                None => {}
             }
-            if let Poll::Ready(result) = response.as_mut().poll(cx) {
-                return Poll::Ready(Ok(result));
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(if self.body.ends_here() {
+                    None
+                } else {
+                    Some(Err(Broken::Closed.into()))
+                });
             }
-            on_wait(timer, cx).map(Err)
-        })
-        .await
+        }
+    }
+
+    /// Whether all of the response's body has been read.
+    pub fn is_body_done(&self) -> bool {
+        self.body.is_done()
+    }
+
+    /// How much of the response's body is to come, where that is known.
+    pub fn remaining_body(&self) -> Option<u64> {
+        self.body.remaining()
+    }
+
+    /// The exchange is over; whether the connection can carry another one.
+    pub fn end_exchange(&mut self) -> bool {
+        // A target that answered before it had the whole request would take the rest of it for the next one.
+        let is_sent = self.upload.is_none() && self.outbox.is_empty();
+        let keep_alive = self.state == State::Reading { keep_alive: true };
+        self.state = if keep_alive && is_sent && self.body.is_done() {
+            self.served += 1;
+            State::Idle
+        } else {
+            State::Over
+        };
+        self.is_alive()
+    }
+}
+
+impl Upload {
+    /// Puts in a frame; `true` if it was the last.
+    fn encode(&mut self, outbox: &mut Outbox, frame: Frame<Bytes>) -> Result<bool, WrongLength> {
+        match frame.into_data() {
+            Ok(data) => {
+                let is_last = self.body.is_end_stream();
+                self.encoder.data(outbox, data, is_last)?;
+                match self.encoder {
+                    Encoder::Length(left) if is_last && left > 0 => Err(WrongLength),
+                    _ => Ok(is_last),
+                }
+            }
+            Err(frame) => {
+                self.encoder.end(outbox, frame.trailers_ref())?;
+                Ok(true)
+            }
+        }
     }
 }
 

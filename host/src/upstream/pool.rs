@@ -66,11 +66,10 @@ impl Pool {
     /// Keeps a connection for about `idle` (and up to the time between two sweeps longer), if it can
     /// carry another exchange.
     pub fn give_back(&self, slot: usize, mut connection: Box<Connection>, idle: Duration) {
-        if !connection.is_alive() {
+        if !connection.end_exchange() {
             return;
         }
-        connection.timer.stop();
-        connection.served += 1;
+        connection.rest();
         let mut slots = self.slots.borrow_mut();
         if let Some(stack) = slots.get_mut(slot) {
             if stack.len() >= MAX_IDLE {

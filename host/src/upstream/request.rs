@@ -1,76 +1,82 @@
 //! The request as a target gets it.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::Method;
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
 use http_body::Body as _;
 
 use super::attempt::Sending;
+use super::connection::Connection;
 use super::target::Target;
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Gate;
-use crate::exchange::failure::Failure;
+use crate::http1::outbox::{Encoder, Outbox};
 
 impl Sending<'_> {
-    /// The request as it goes to this target.
-    pub(super) fn request(
+    /// Begins the exchange on a connection to this target. What comes back is to be opened when the target
+    /// asks for the body.
+    pub(super) fn begin(
         &self,
+        connection: &mut Connection,
         exchange: &Exchange,
         target: &Target,
         mut body: RequestBody,
-    ) -> Result<Request<RequestBody>, Failure> {
+    ) -> Option<Rc<Gate>> {
         let head = &exchange.request;
-        let path = head
-            .target
-            .join(&target.base_path)
-            .map_err(|error| Failure::Internal(format!("request target: {error}")))?;
         let host = match &head.authority {
             Some(authority) => authority,
             None if self.preserve_host => &head.host,
             None => &target.host,
         };
-        let mut headers = head.headers.clone();
-        headers.insert(HOST, host.clone());
-        let gate = hold_for_continue(&mut headers, &mut body);
-        // hyper drops a body of unknown length from GET and HEAD unless it is told how to frame it.
-        if !body.is_end_stream()
-            && body.size_hint().exact().is_none()
-            && !headers.contains_key(CONTENT_LENGTH)
-        {
-            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        let mut request = Request::new(body);
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = Uri::from(path);
-        *request.headers_mut() = headers;
-        if let Some(interim) = &self.interim {
-            let interim = Arc::clone(interim);
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    // hyper's server sends its own 100 when the body is asked for.
-                    if let Some(gate) = &gate {
-                        gate.open();
-                    }
-                } else {
-                    interim.push(response.status(), response.headers());
+        let is_expecting = head.headers.contains_key(EXPECT);
+        let gate = match &mut body {
+            // Where the client waits to be asked for its body, the body waits for the upstream to ask.
+            RequestBody::Source(body) if is_expecting => Some(body.hold()),
+            // The body is here already, or a plugin is reading it: nobody has to ask for it.
+            _ => None,
+        };
+        let encoder = if body.is_end_stream() {
+            Encoder::None
+        } else {
+            body.size_hint()
+                .exact()
+                .map_or(Encoder::Chunked, Encoder::Length)
+        };
+        let put_head = |out: &mut Outbox| {
+            out.put(head.method.as_str().as_bytes());
+            out.put(b" ");
+            for part in head.target.written(&target.base_path) {
+                out.put(part.as_bytes());
+            }
+            out.put(b" HTTP/1.1\r\n");
+            out.put_field(&HOST, host);
+            for (name, value) in &head.headers {
+                if name == HOST || name == CONTENT_LENGTH || (name == EXPECT && gate.is_none()) {
+                    continue;
                 }
-            });
-        }
-        Ok(request)
+                out.put_field(name, value);
+            }
+            match encoder {
+                Encoder::Length(length) => out.put_length(length),
+                Encoder::Chunked => out.put(b"transfer-encoding: chunked\r\n"),
+                // An empty body that the client has announced.
+                _ if head.headers.contains_key(CONTENT_LENGTH) => out.put_length(0),
+                _ => {}
+            }
+            if let Some(protocols) = &head.upgrade {
+                out.put(b"connection: upgrade\r\n");
+                out.put_field(&UPGRADE, protocols);
+            }
+            out.put(b"\r\n");
+        };
+        let body = if encoder == Encoder::None {
+            RequestBody::Empty
+        } else {
+            body
+        };
+        connection.begin(put_head, body, encoder, head.method == Method::HEAD);
+        gate
     }
-}
-
-/// Where the client waits to be asked for its body, the body waits for the upstream to ask.
-fn hold_for_continue(headers: &mut HeaderMap, body: &mut RequestBody) -> Option<Arc<Gate>> {
-    if !headers.contains_key(EXPECT) {
-        return None;
-    }
-    if let RequestBody::Source(body) = body {
-        return Some(body.hold());
-    }
-    // The body is here already, or a plugin is reading it: nobody has to ask for it.
-    headers.remove(EXPECT);
-    None
 }

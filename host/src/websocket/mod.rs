@@ -1,4 +1,9 @@
-//! WebSocket (RFC 6455) with permessage-deflate (RFC 7692), on the server's side.
+//! Connections that become something else than HTTP.
+//!
+//! - [`upgrade`]: who asks for it, and whether it was granted
+//! - [`tunnel`]: bytes between a client and a target, once it was
+//!
+//! And WebSocket (RFC 6455) with permessage-deflate (RFC 7692), on the server's side, for connections that end here:
 //!
 //! - [`handshake`]: whether a request may become a connection, and the answer that makes it one
 //! - [`extension`]: what of permessage-deflate is agreed on
@@ -27,4 +32,6 @@ pub mod extension;
 pub mod frame;
 pub mod handshake;
 pub mod reader;
+pub mod tunnel;
+pub mod upgrade;
 pub mod utf8;

@@ -22,7 +22,8 @@ pub trait Plugin: Sized + 'static {
     /// Makes the plugin of its configuration: everything that can be checked or compiled beforehand belongs here.
     ///
     /// It runs once for each instance, and once before a configuration is accepted at all: an error here refuses
-    /// the configuration, and its text is shown under the TOML key that the table stands at.
+    /// the configuration, and its text is shown under the TOML key that the table stands at; one that begins with
+    /// a key's path and a colon (`rules[0].to: no such host`) under that key, with its line.
     fn new(config: Self::Config) -> Result<Self>;
 
     /// Whether this configuration leaves a hook something to do. Asked right after [`new`](Self::new), once for each

@@ -300,3 +300,48 @@ fn an_exchange_may_take_longer_than_the_idle_timeout() {
     assert_eq!(gateway.get("/").send().text(), "late");
     assert_eq!(gateway.post("/").body("x").send().text(), "late");
 }
+
+#[test]
+fn a_client_that_takes_nothing_of_its_response_is_let_go() {
+    const LENGTH: usize = 64 << 20;
+    let cancelled = Signal::new();
+    let upstream = RawUpstream::start({
+        let cancelled = cancelled.clone();
+        move |wire| {
+            let _ = wire.read_head();
+            wire.write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"
+            ));
+            // More than all buffers hold: it is taken only if the gateway reads on for nobody.
+            assert!(wire.try_write(vec![b'x'; LENGTH]).is_err());
+            cancelled.give();
+        }
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("limits = { idle_timeout = \"300ms\" }")
+        .start();
+    let mut wire = gateway.connect();
+    gateway.get("/").write(&mut wire);
+    cancelled.wait("the gateway has hung up on the upstream");
+    drop(wire);
+}
+
+#[test]
+fn the_rest_of_a_refused_body_is_no_request() {
+    // Refused before its body is read: a short rest is dropped, and the connection goes on behind it.
+    let upstream = Upstream::start(|request| Answer::ok(request.target()));
+    let gateway = Gateway::new()
+        .upstream("a", [upstream.url()])
+        .route("/a", "a")
+        .start();
+    let mut wire = gateway.connect();
+    let body = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
+    wire.write(format!(
+        "POST /none HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(wire.read_response("POST").status(), 404);
+    wire.write("GET /a HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(wire.read_response("GET").status(), 200);
+    assert_eq!(upstream.received().len(), 1);
+}

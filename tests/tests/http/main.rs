@@ -23,5 +23,6 @@ mod record;
 mod smuggling;
 mod streaming;
 mod target;
+mod tunnels;
 mod unreachable;
 mod upstream_limits;

@@ -7,7 +7,9 @@
 )]
 
 mod admin;
+mod chat;
 mod connection;
+mod gateway;
 mod handshake;
 mod outside;
 mod plugins;

@@ -157,6 +157,6 @@ fn a_plugins_no_to_its_configuration_in_a_hub_names_the_hub() {
     let hub = "[hubs.chat]\npath = \"/ws\"\nplugins = [\"mine\"]\n";
     refused(
         &format!("{guard}{UPSTREAM}{}{hub}", route("")),
-        &["plugins.mine.config: ", "tokn"],
+        &["plugins.mine.config.tokn: ", "unknown field `tokn`"],
     );
 }

@@ -34,7 +34,9 @@ fn what_goes_wrong_in_a_message_is_the_end_of_that_connection_alone() {
     for (limits, step) in MISDEEDS.into_iter().chain(answers) {
         let config = format!(r#"message = [{{ do = "only-with", text = "attack" }}, {step}]"#);
         let hub = Hub::new(&[hub_probe_with("p", limits, &config)], r#""p""#);
-        for _ in 0..3 {
+        // A plugin that has missed two deadlines is left alone.
+        let times = if limits == SHORT { 1 } else { 3 };
+        for _ in 0..times {
             assert!(
                 hub.message(&client("ann", &[]), "attack").is_err(),
                 "{step}"

@@ -6,8 +6,78 @@ const LIMITS: HeadLimits = HeadLimits {
     fields: 8,
 };
 
+fn read_bytes(bytes: &[u8]) -> Result<Option<Head>, ClientFailure> {
+    let mut fields = Vec::new();
+    let Some(head) = find_head(bytes, LIMITS, &mut fields)? else {
+        return Ok(None);
+    };
+    head.request(&Bytes::copy_from_slice(&bytes[..head.length]), &fields)?;
+    Ok(Some(head))
+}
+
 fn read(text: &str) -> Result<Option<Head>, ClientFailure> {
-    read_head(text.as_bytes(), LIMITS)
+    read_bytes(text.as_bytes())
+}
+
+fn request(text: &str) -> Request {
+    let mut fields = Vec::new();
+    let head = find_head(text.as_bytes(), LIMITS, &mut fields);
+    let head = head.unwrap().unwrap();
+    head.request(&Bytes::copy_from_slice(text.as_bytes()), &fields)
+        .unwrap()
+}
+
+#[test]
+fn makes_a_request_of_a_head() {
+    let request = request("PURGE /a?b HTTP/1.1\r\nHost: a\r\nX-A: \t1 2 \r\nx-a:\r\n\r\n");
+    assert_eq!(request.method.as_str(), "PURGE");
+    assert_eq!(request.target, "/a?b");
+    assert_eq!(request.version, Version::HTTP_11);
+    let values: Vec<&[u8]> = request
+        .headers
+        .get_all("x-a")
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .collect();
+    assert_eq!(values, [&b"1 2"[..], b""]);
+}
+
+#[test]
+fn a_target_in_absolute_form_becomes_its_path() {
+    for (target, path) in [
+        ("http://a", "/"),
+        ("http://a?b", "/?b"),
+        ("HTTP://a/b?c", "/b?c"),
+        ("https://a/", "/"),
+    ] {
+        let text = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(request(&text).target, path, "{target}");
+    }
+    assert_eq!(request("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").target, "*");
+}
+
+#[test]
+fn says_whether_the_connection_is_kept_and_the_body_waits() {
+    for (version, fields, kept) in [
+        ("1.1", "", true),
+        ("1.1", "connection: x, Close\r\n", false),
+        (
+            "1.1",
+            "connection: keep-alive\r\nconnection: close\r\n",
+            false,
+        ),
+        ("1.0", "", false),
+        ("1.0", "connection: Keep-Alive\r\n", true),
+    ] {
+        let text = format!("GET / HTTP/{version}\r\nhost: a\r\n{fields}\r\n");
+        assert_eq!(read(&text).unwrap().unwrap().keep_alive, kept, "{text}");
+    }
+    let expecting = |version| {
+        let text = format!("PUT / HTTP/{version}\r\nhost: a\r\nExpect: 100-Continue\r\n\r\n");
+        read(&text).unwrap().unwrap().expects_continue
+    };
+    assert!(expecting("1.1"));
+    assert!(!expecting("1.0"));
 }
 
 fn framing(fields: &str) -> Result<Framing, ClientFailure> {
@@ -22,11 +92,7 @@ fn finds_the_end_of_a_head() {
     assert_eq!(head.length, text.len() - 5);
     assert_eq!(head.framing, Framing::Length(0));
     for end in 0..head.length {
-        assert_eq!(
-            read_head(&text.as_bytes()[..end], LIMITS),
-            Ok(None),
-            "{end}"
-        );
+        assert_eq!(read_bytes(&text.as_bytes()[..end]), Ok(None), "{end}");
     }
 }
 
@@ -157,7 +223,7 @@ fn a_tls_handshake_is_refused_at_its_first_byte() {
 proptest! {
     #[test]
     fn never_panics_and_never_takes_a_bare_lf(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-        if let Ok(Some(head)) = read_head(&bytes, LIMITS) {
+        if let Ok(Some(head)) = read_bytes(&bytes) {
             let text = &bytes[..head.length];
             for (position, byte) in text.iter().enumerate() {
                 prop_assert!(*byte != b'\n' || text[position - 1] == b'\r');
@@ -172,12 +238,12 @@ proptest! {
         let text = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n");
         if let Ok(Some(head)) = read(&text) {
             for end in 0..head.length {
-                prop_assert_eq!(read_head(&text.as_bytes()[..end], LIMITS), Ok(None));
+                prop_assert_eq!(read_bytes(&text.as_bytes()[..end]), Ok(None));
             }
         }
     }
 
-    /// What is accepted here is accepted by hyper's parser too, with the same end.
+    /// What is accepted here is accepted by the parser that hyper uses too, with the same end.
     #[test]
     fn agrees_with_httparse(
         method in "[A-Z]{1,6}",

@@ -1,15 +1,20 @@
-//! A strict reading of HTTP/1 messages from clients: what a head may look like and where its
-//! body ends (RFC 9112). Pure code over bytes; [`super::guard`] feeds it.
+//! A strict reading of clients' heads: what one may look like and where its body ends (RFC 9112). Pure code over bytes.
 //!
-//! hyper parses the same bytes afterwards. It is lenient in places where two readers can come to
-//! different results: a line that ends in a bare LF, a Content-Length after a Transfer-Encoding,
-//! which it drops without a word. Whatever can be read in two ways is refused here, so the
-//! gateway, hyper and the upstream agree on where one request ends and the next begins.
+//! Whatever two readers can come to different results about is refused: a line that ends in a bare LF, a Content-Length
+//! with a Transfer-Encoding, a folded line. So the gateway and the upstream agree on where one request ends and
+//! the next begins.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Version};
 use memchr::memchr;
 
+use super::Malformed;
+use super::body::Framing;
+use super::grammar::{self, Field, is_path, is_query, is_tokens, members};
 use crate::exchange::failure::ClientFailure;
-use crate::exchange::target::{is_path_byte, is_query_byte};
 
 /// Limits for a head.
 #[derive(Debug, Clone, Copy)]
@@ -20,142 +25,136 @@ pub struct HeadLimits {
     pub fields: usize,
 }
 
-/// A head that was found and accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A head that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Its length with the empty line at its end.
     pub length: usize,
-    /// How its body is framed.
+    /// How its body is framed. A request without a length and a coding has none.
     pub framing: Framing,
+    /// Of the request; `HTTP/1.0` or `HTTP/1.1`.
+    pub version: Version,
+    /// Whether the client wants to send more requests over this connection (RFC 9112, section 9.3).
+    pub keep_alive: bool,
+    /// Whether the client waits with the body until it is asked for it (RFC 9110, section 10.1.1).
+    pub expects_continue: bool,
+    method: Range<usize>,
+    /// Path and query, where there are any.
+    target: Range<usize>,
 }
 
-/// How a request's body is framed. A request without either field has no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// So many bytes; 0 where there is no body.
-    Length(u64),
-    /// Chunked.
-    Chunked,
+/// A request without its body.
+#[derive(Debug)]
+pub struct Request {
+    /// As received.
+    pub method: Method,
+    /// Path and query, also of a target in absolute form.
+    pub target: PathAndQuery,
+    /// Of the client.
+    pub version: Version,
+    /// As received.
+    pub headers: HeaderMap,
 }
 
-/// A table of the bytes that a class takes: one load for each byte of a head.
-macro_rules! table {
-    ($class:path) => {{
-        let mut table = [false; 256];
-        let mut byte = 0_u8;
-        loop {
-            #[allow(clippy::indexing_slicing)] // a u8 in 256 entries, at compile time
-            {
-                table[byte as usize] = $class(byte);
-            }
-            if byte == u8::MAX {
-                break;
-            }
-            byte += 1;
-        }
-        table
-    }};
+impl From<Malformed> for ClientFailure {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self::Malformed(what)
+    }
 }
 
-/// RFC 9110, section 5.6.2.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
-}
-
-/// RFC 9110, section 5.5.
-const fn is_value(byte: u8) -> bool {
-    matches!(byte, b'\t' | b' '..=b'~' | 0x80..=0xff)
-}
-
-static TOKEN: [bool; 256] = table!(is_token);
-static VALUE: [bool; 256] = table!(is_value);
-static PATH: [bool; 256] = table!(is_path_byte);
-static QUERY: [bool; 256] = table!(is_query_byte);
-
-fn all(bytes: &[u8], table: &[bool; 256]) -> bool {
-    // `get` of a `u8` in 256 entries compiles to a plain load.
-    bytes
-        .iter()
-        .all(|byte| table.get(usize::from(*byte)).copied().unwrap_or(false))
-}
-
-/// Reads a head at the start of `bytes`. `None`: it isn't whole yet.
+/// Finds a head at the start of `bytes`; its fields come into `fields`. `None`: it isn't whole yet.
 ///
 /// # Errors
 /// A head that must be refused; no byte behind it may be used.
-pub fn read_head(bytes: &[u8], limits: HeadLimits) -> Result<Option<Head>, ClientFailure> {
-    let (line, mut rest) = match next_line(bytes)? {
-        Some(parts) => parts,
+pub fn find_head(
+    bytes: &[u8],
+    limits: HeadLimits,
+    fields: &mut Vec<Field>,
+) -> Result<Option<Head>, ClientFailure> {
+    fields.clear();
+    let (line, mut next) = match next_line(bytes, 0)? {
+        Some(found) => found,
         // Before a request line is whole it can already be known to be none.
         None if bytes.len() > limits.bytes => return Err(ClientFailure::HeadTooLarge),
         None => return check_beginning(bytes).map(|()| None),
     };
     let request = RequestLine::read(line)?;
-    let mut fields = Fields::default();
+    let mut known = Known::default();
     loop {
-        if bytes.len() - rest.len() > limits.bytes {
+        if next > limits.bytes {
             return Err(ClientFailure::HeadTooLarge);
         }
-        let (line, after) = match next_line(rest)? {
-            Some(parts) => parts,
+        let start = next;
+        let (line, after) = match next_line(bytes, start)? {
+            Some(found) => found,
             None if bytes.len() > limits.bytes => return Err(ClientFailure::HeadTooLarge),
             None => return Ok(None),
         };
-        rest = after;
+        next = after;
         if line.is_empty() {
-            let length = bytes.len() - rest.len();
-            if length > limits.bytes {
+            if next > limits.bytes {
                 return Err(ClientFailure::HeadTooLarge);
             }
             return Ok(Some(Head {
-                length,
-                framing: fields.framing(&request)?,
+                length: next,
+                framing: known.framing(&request)?,
+                version: request.version,
+                keep_alive: known.keeps_alive(request.version),
+                expects_continue: known.expects_continue && request.version == Version::HTTP_11,
+                method: request.method,
+                target: request.target,
             }));
         }
-        fields.count += 1;
-        if fields.count > limits.fields {
+        if fields.len() >= limits.fields {
             return Err(ClientFailure::HeadTooLarge);
         }
-        fields.read(line)?;
+        let field = Field::read(line, start)?;
+        known.read(bytes, &field)?;
+        fields.push(field);
     }
 }
 
-/// A line without its CRLF, and what follows it.
-type Line<'a> = (&'a [u8], &'a [u8]);
+impl Head {
+    /// Makes a request of the head's bytes, and of the fields that [`find_head`] has found in them.
+    ///
+    /// # Errors
+    /// A head that must be refused after all: a field's name or value is none.
+    pub fn request(&self, head: &Bytes, fields: &[Field]) -> Result<Request, ClientFailure> {
+        let malformed = ClientFailure::Malformed("malformed request line");
+        let headers = grammar::headers(head, fields)?;
+        let method = head.get(self.method.clone()).ok_or(malformed)?;
+        let method = Method::from_bytes(method).map_err(|_| malformed)?;
+        let target = head.slice(self.target.clone());
+        let target = match target.first() {
+            None => Ok(PathAndQuery::from_static("/")),
+            // Of a target in absolute form without a path.
+            Some(b'?') => PathAndQuery::from_maybe_shared(Bytes::from([b"/", &*target].concat())),
+            Some(_) => PathAndQuery::from_maybe_shared(target),
+        };
+        Ok(Request {
+            method,
+            target: target.map_err(|_| ClientFailure::Malformed("malformed request target"))?,
+            version: self.version,
+            headers,
+        })
+    }
+}
 
-/// The first line.
-fn next_line(bytes: &[u8]) -> Result<Option<Line<'_>>, ClientFailure> {
-    let Some(position) = memchr(b'\n', bytes) else {
+/// The line that begins at `from`, without its CRLF, and where the next one begins.
+fn next_line(bytes: &[u8], from: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
+    let Some((line, next)) = grammar::line(bytes, from) else {
         return Ok(None);
     };
-    let (line, rest) = bytes.split_at_checked(position + 1).unwrap_or((bytes, &[]));
     let line = line
         .strip_suffix(b"\r\n")
-        .ok_or(ClientFailure::Malformed("a line ends in a bare LF"))?;
-    Ok(Some((line, rest)))
+        .ok_or(Malformed("a line ends in a bare LF"))?;
+    Ok(Some((line, next)))
 }
 
 /// Refuses early what can't become a request line: a TLS handshake, a terminal, HTTP/2.
 fn check_beginning(bytes: &[u8]) -> Result<(), ClientFailure> {
     match bytes.first() {
-        Some(byte) if !all(&[*byte], &TOKEN) && *byte != b'\r' => {
+        Some(byte) if !is_tokens(&[*byte]) && *byte != b'\r' => {
             Err(ClientFailure::Malformed("this is not an HTTP request"))
         }
         _ => Ok(()),
@@ -163,7 +162,10 @@ fn check_beginning(bytes: &[u8]) -> Result<(), ClientFailure> {
 }
 
 struct RequestLine<'a> {
-    version_1_1: bool,
+    method: Range<usize>,
+    /// Without scheme and authority.
+    target: Range<usize>,
+    version: Version,
     /// The authority of a target in absolute form.
     authority: Option<&'a [u8]>,
 }
@@ -177,12 +179,12 @@ impl<'a> RequestLine<'a> {
         else {
             return Err(malformed);
         };
-        if method.is_empty() || !all(method, &TOKEN) {
+        if method.is_empty() || !is_tokens(method) {
             return Err(malformed);
         }
-        let version_1_1 = match version {
-            b"HTTP/1.1" => true,
-            b"HTTP/1.0" => false,
+        let version = match version {
+            b"HTTP/1.1" => Version::HTTP_11,
+            b"HTTP/1.0" => Version::HTTP_10,
             [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
                 if major.is_ascii_digit() && minor.is_ascii_digit() =>
             {
@@ -196,39 +198,44 @@ impl<'a> RequestLine<'a> {
         if target.is_empty() || !is_target(target) {
             return Err(ClientFailure::Malformed("malformed request target"));
         }
-        let authority = match target {
-            [b'/', ..] => None,
-            b"*" if method == b"OPTIONS" => None,
-            target => Some(absolute_authority(target)?),
+        let start = method.len() + 1;
+        let end = start + target.len();
+        let (authority, before_path) = match target {
+            [b'/', ..] => (None, 0),
+            b"*" if method == b"OPTIONS" => (None, 0),
+            target => {
+                let (authority, before_path) = absolute_authority(target)?;
+                (Some(authority), before_path)
+            }
         };
         Ok(Self {
-            version_1_1,
+            method: 0..method.len(),
+            target: start + before_path..end,
+            version,
             authority,
         })
     }
 }
 
-/// What hyper's URI type takes; a fragment is never sent (RFC 9112, section 3.2).
+/// What the URI type takes; a fragment is never sent (RFC 9112, section 3.2).
 fn is_target(target: &[u8]) -> bool {
     let (path, query) = match memchr(b'?', target) {
         Some(mark) => target.split_at_checked(mark).unwrap_or((target, &[])),
         None => (target, &[][..]),
     };
-    all(path, &PATH)
-        && all(query, &QUERY)
-        && (target.is_ascii() || std::str::from_utf8(target).is_ok())
+    is_path(path) && is_query(query) && (target.is_ascii() || std::str::from_utf8(target).is_ok())
 }
 
-/// The authority of `http://authority/...` (RFC 9112, section 3.2.2).
-fn absolute_authority(target: &[u8]) -> Result<&[u8], ClientFailure> {
-    let lower = |prefix: &[u8]| {
+/// The authority of `http://authority/...` (RFC 9112, section 3.2.2), and where it ends.
+fn absolute_authority(target: &[u8]) -> Result<(&[u8], usize), ClientFailure> {
+    let after = |scheme: &[u8]| {
         target
-            .split_at_checked(prefix.len())
-            .filter(|(start, _)| start.eq_ignore_ascii_case(prefix))
+            .split_at_checked(scheme.len())
+            .filter(|(start, _)| start.eq_ignore_ascii_case(scheme))
             .map(|(_, rest)| rest)
     };
-    let rest = lower(b"http://")
-        .or_else(|| lower(b"https://"))
+    let rest = after(b"http://")
+        .or_else(|| after(b"https://"))
         .ok_or(ClientFailure::Malformed("malformed request target"))?;
     let end = rest
         .iter()
@@ -238,44 +245,47 @@ fn absolute_authority(target: &[u8]) -> Result<&[u8], ClientFailure> {
     if authority.is_empty() {
         return Err(ClientFailure::Malformed("malformed request target"));
     }
-    Ok(authority)
+    Ok((authority, target.len() - rest.len() + end))
 }
 
+/// The fields that decide about the message and its connection.
 #[derive(Default)]
-struct Fields<'a> {
-    count: usize,
+struct Known<'a> {
     host: Option<&'a [u8]>,
     content_length: Option<u64>,
     transfer_encoding: Option<&'a [u8]>,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
 }
 
-impl<'a> Fields<'a> {
-    fn read(&mut self, line: &'a [u8]) -> Result<(), ClientFailure> {
-        if matches!(line.first(), Some(b' ' | b'\t')) {
-            return Err(ClientFailure::Malformed(
-                "a header field continues on a second line",
-            ));
-        }
-        let colon =
-            memchr(b':', line).ok_or(ClientFailure::Malformed("a header line has no colon"))?;
-        let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
-        let value = value.get(1..).unwrap_or(&[]);
-        if name.is_empty() || !all(name, &TOKEN) {
-            return Err(ClientFailure::Malformed("malformed header name"));
-        }
-        if !all(value, &VALUE) {
-            return Err(ClientFailure::Malformed("malformed header value"));
-        }
+impl<'a> Known<'a> {
+    fn read(&mut self, bytes: &'a [u8], field: &Field) -> Result<(), ClientFailure> {
+        let name = bytes.get(field.name.clone()).unwrap_or(&[]);
+        let value = bytes.get(field.value.clone()).unwrap_or(&[]);
+        // What is taken for none of these must not be one of them to somebody who trims names.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(value.trim_ascii()),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                self.content_length(value.trim_ascii())
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(value)?,
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
             }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in members(value) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value)?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                self.transfer_encoding(value.trim_ascii())
+                self.transfer_encoding(value)?;
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
+    }
+
+    fn keeps_alive(&self, version: Version) -> bool {
+        !self.close && (self.keep_alive || version == Version::HTTP_11)
     }
 
     fn host(&mut self, value: &'a [u8]) -> Result<(), ClientFailure> {
@@ -289,15 +299,8 @@ impl<'a> Fields<'a> {
     }
 
     fn content_length(&mut self, value: &[u8]) -> Result<(), ClientFailure> {
-        let malformed = ClientFailure::Malformed("malformed Content-Length");
-        // Digits only: parsing alone would take "+3".
-        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            return Err(malformed);
-        }
-        let length: u64 = std::str::from_utf8(value)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .ok_or(malformed)?;
+        let length =
+            grammar::length(value).ok_or(ClientFailure::Malformed("malformed Content-Length"))?;
         if self.content_length.replace(length).is_some() {
             return Err(ClientFailure::Malformed("more than one Content-Length"));
         }
@@ -312,7 +315,8 @@ impl<'a> Fields<'a> {
     }
 
     fn framing(&self, request: &RequestLine<'_>) -> Result<Framing, ClientFailure> {
-        if request.version_1_1 && self.host.is_none() {
+        let is_1_1 = request.version == Version::HTTP_11;
+        if is_1_1 && self.host.is_none() {
             return Err(ClientFailure::Malformed("no Host"));
         }
         if let (Some(authority), Some(host)) = (request.authority, self.host)
@@ -335,14 +339,14 @@ impl<'a> Fields<'a> {
                 "Content-Length with Transfer-Encoding",
             ));
         }
-        if !request.version_1_1 {
+        if !is_1_1 {
             return Err(ClientFailure::Malformed("Transfer-Encoding in HTTP/1.0"));
         }
         if coding.eq_ignore_ascii_case(b"chunked") {
             Ok(Framing::Chunked)
         } else if coding
             .iter()
-            .all(|byte| all(&[*byte], &TOKEN) || matches!(byte, b',' | b' '))
+            .all(|byte| is_tokens(&[*byte]) || matches!(byte, b',' | b' '))
             && coding.to_ascii_lowercase().ends_with(b", chunked")
         {
             Err(ClientFailure::NotImplemented("unknown transfer coding"))

@@ -1,0 +1,425 @@
+//! A client's connection as bytes: reads heads and bodies, and writes what is to be written.
+//!
+//! The connection's own loop and the body of the exchange that is going on share it. Both run in one task, so there is no
+//! channel between them: who wants the next piece of a body reads it from the socket.
+//!
+//! Never more than [`READ_AHEAD`] of what follows is read before it is asked for.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use http::{HeaderMap, StatusCode};
+use tokio::net::TcpStream;
+
+use crate::exchange::failure::ClientFailure;
+use crate::exchange::hop_by_hop;
+use crate::http1::body::{Decoder, Piece, Writer};
+use crate::http1::grammar::Field;
+use crate::http1::inbox::Inbox;
+use crate::http1::outbox::Outbox;
+use crate::http1::request::{self, Head, HeadLimits, Request};
+use crate::timer::Timer;
+
+/// What is read ahead of the current exchange: pipelined requests, or a body that nobody wants yet.
+const READ_AHEAD: usize = 16 * 1024;
+/// Interim responses that wait for one client: an upstream may not make the gateway hoard.
+const MOST_INTERIM: usize = 64 * 1024;
+/// What is read of a body that nobody wanted, for the sake of its connection.
+const MOST_DROPPED: usize = 64 * 1024;
+/// How long a client that has connected and asked nothing is waited for when the gateway stops: its request may be on
+/// its way.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
+
+/// Timeouts of the client's side.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// From a head's first byte, or the connection's start, to the head's end.
+    pub header: Duration,
+    /// Between two requests, between two pieces of a request's body, and until a client takes more of its response.
+    pub idle: Duration,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Clone)]
+pub struct ClientSocket(Rc<RefCell<Socket>>);
+
+/// Which of a connection's exchanges a body belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExchangeNumber(u64);
+
+/// A request's head, and what its connection needs to know of it.
+#[derive(Debug)]
+pub struct Received {
+    /// The request.
+    pub request: Request,
+    /// Whether the client wants to send more requests.
+    pub keep_alive: bool,
+}
+
+/// What a connection without an exchange waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// Its first head.
+    First,
+    /// The rest of a head that has begun to come.
+    Rest,
+    /// Another head, after an exchange.
+    Next,
+}
+
+#[derive(Debug)]
+struct Socket {
+    stream: TcpStream,
+    limits: HeadLimits,
+    timeouts: Timeouts,
+    inbox: Inbox,
+    /// Whether bytes have come in that can complete a head. Reading all of it anew for each byte of
+    /// a slow client would be work that the client pays nothing for.
+    unread: bool,
+    fields: Vec<Field>,
+    body: Decoder,
+    /// The client waits with its body until it is asked for it.
+    is_asked_for: bool,
+    exchange: ExchangeNumber,
+    /// Nothing of this connection may be used after the current exchange.
+    is_refused: bool,
+    awaited: Awaited,
+    timer: Timer,
+    outbox: Outbox,
+}
+
+impl ClientSocket {
+    /// A new connection.
+    pub fn new(stream: TcpStream, limits: HeadLimits, timeouts: Timeouts) -> Self {
+        Self(Rc::new(RefCell::new(Socket {
+            stream,
+            limits,
+            timeouts,
+            inbox: Inbox::default(),
+            unread: true,
+            fields: Vec::new(),
+            body: Decoder::default(),
+            is_asked_for: true,
+            exchange: ExchangeNumber(0),
+            is_refused: false,
+            awaited: Awaited::First,
+            timer: Timer::started(timeouts.header),
+            outbox: Outbox::default(),
+        })))
+    }
+
+    /// Between exchanges: the next head. `None`: the connection ends, and there is nothing to answer.
+    ///
+    /// # Errors
+    /// What the client is to be refused for.
+    pub fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+        is_draining: bool,
+    ) -> Poll<Result<Option<Received>, ClientFailure>> {
+        self.0.borrow_mut().poll_head(cx, is_draining)
+    }
+
+    /// The next piece of the body of an exchange; `None` at its end.
+    ///
+    /// # Errors
+    /// A body that is malformed, broke off, or stopped coming.
+    pub fn poll_body(
+        &self,
+        exchange: ExchangeNumber,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Piece, ClientFailure>>> {
+        let mut socket = self.0.borrow_mut();
+        let polled = socket.poll_body(exchange, cx);
+        if let Poll::Ready(Some(Err(_))) = &polled {
+            socket.is_refused = true;
+        }
+        polled
+    }
+
+    /// Whether nothing of a body is left to come.
+    pub fn is_body_done(&self, exchange: ExchangeNumber) -> bool {
+        let socket = self.0.borrow();
+        socket.exchange != exchange || socket.body.is_done()
+    }
+
+    /// How much of a body is left to come, where that is known.
+    pub fn remaining_body(&self, exchange: ExchangeNumber) -> Option<u64> {
+        let socket = self.0.borrow();
+        if socket.exchange == exchange {
+            socket.body.remaining()
+        } else {
+            Some(0)
+        }
+    }
+
+    /// The exchange that is going on.
+    pub fn exchange(&self) -> ExchangeNumber {
+        self.0.borrow().exchange
+    }
+
+    /// Nothing that comes over this connection may be used any more once the current exchange is over.
+    pub fn refuse(&self) {
+        self.0.borrow_mut().is_refused = true;
+    }
+
+    /// Whether it is known already that the connection can't be used after the current exchange.
+    pub fn must_close(&self) -> bool {
+        let socket = self.0.borrow();
+        // Whoever was not asked for a body may send it or not: what comes next can't be told.
+        socket.is_refused || (!socket.is_asked_for && !socket.body.is_done())
+    }
+
+    /// While an exchange is going on: whether the client has gone, so that nobody is there to read the response.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let socket = &mut *self.0.borrow_mut();
+        while socket.inbox.bytes.len() < READ_AHEAD && !socket.inbox.has_ended {
+            if ready!(socket.inbox.poll_fill(cx, &mut socket.stream)).is_err() {
+                return Poll::Ready(());
+            }
+        }
+        if socket.inbox.has_ended && socket.inbox.bytes.is_empty() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// After an exchange: whether the connection can carry another one. What is left of a short body is dropped.
+    pub fn end_exchange(&self, cx: &mut Context<'_>) -> bool {
+        let mut socket = self.0.borrow_mut();
+        !socket.is_refused && socket.is_asked_for_or_done() && socket.drop_body(cx)
+    }
+
+    /// Puts an interim response in front of the final one. It is dropped where too many wait already.
+    pub fn push_interim(&self, status: StatusCode, headers: &HeaderMap) {
+        let mut socket = self.0.borrow_mut();
+        if socket.outbox.len() > MOST_INTERIM {
+            return;
+        }
+        let mut headers = headers.clone();
+        hop_by_hop::strip(&mut headers);
+        socket.outbox.put_status(true, status);
+        for (name, value) in &headers {
+            socket.outbox.put_field(name, value);
+        }
+        socket.outbox.put(b"\r\n");
+    }
+
+    /// Lets something be put into the outbox.
+    pub fn with_outbox<T>(&self, put: impl FnOnce(&mut Outbox) -> T) -> T {
+        put(&mut self.0.borrow_mut().outbox)
+    }
+
+    /// Writes what is in the outbox.
+    ///
+    /// # Errors
+    /// The stream's.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_flush(cx)
+    }
+
+    /// How long a client may take nothing of its response.
+    pub fn idle_timeout(&self) -> Duration {
+        self.0.borrow().timeouts.idle
+    }
+
+    /// The connection's stream, and what was read of it and not used. `None` where somebody else still holds this socket.
+    pub fn into_parts(self) -> Option<(TcpStream, BytesMut)> {
+        let socket = Rc::into_inner(self.0)?.into_inner();
+        Some((socket.stream, socket.inbox.bytes))
+    }
+}
+
+impl Socket {
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_draining: bool,
+    ) -> Poll<Result<Option<Received>, ClientFailure>> {
+        loop {
+            self.skip_empty_lines();
+            if std::mem::take(&mut self.unread)
+                && let Some(head) =
+                    request::find_head(&self.inbox.bytes, self.limits, &mut self.fields)?
+            {
+                return Poll::Ready(self.take_head(&head).map(Some));
+            }
+            if self.inbox.has_ended {
+                // Half a head is nobody's request.
+                return Poll::Ready(Ok(None));
+            }
+            if !self.inbox.bytes.is_empty() && self.awaited != Awaited::Rest {
+                // Begun, and not complete: most heads come whole, and need no look at the clock.
+                self.awaited = Awaited::Rest;
+                self.timer.start(self.timeouts.header);
+            }
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Ok(None)),
+                Poll::Pending => return self.poll_head_timer(cx, is_draining),
+            }
+        }
+    }
+
+    fn take_head(&mut self, head: &Head) -> Result<Received, ClientFailure> {
+        let bytes = self.inbox.bytes.split_to(head.length).freeze();
+        let request = head.request(&bytes, &self.fields)?;
+        self.unread = true;
+        self.body = Decoder::new(head.framing, Writer::Client);
+        self.is_asked_for = !head.expects_continue;
+        self.timer.stop();
+        self.awaited = Awaited::Next;
+        self.exchange.0 += 1;
+        Ok(Received {
+            request,
+            keep_alive: head.keep_alive,
+        })
+    }
+
+    fn poll_head_timer(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_draining: bool,
+    ) -> Poll<Result<Option<Received>, ClientFailure>> {
+        let is_idle = self.inbox.bytes.is_empty();
+        if is_idle {
+            self.inbox.release();
+            self.outbox.release();
+            self.fields = Vec::new();
+        }
+        match self.awaited {
+            Awaited::Next if is_draining => return Poll::Ready(Ok(None)),
+            Awaited::First if is_draining => self.timer.start_before(LAST_REQUEST),
+            Awaited::Next if !self.timer.is_running() => self.timer.start(self.timeouts.idle),
+            _ if !self.timer.is_running() => self.timer.start(self.timeouts.header),
+            _ => {}
+        }
+        ready!(self.timer.poll(cx));
+        Poll::Ready(if is_idle {
+            // Nothing was asked, so there is nothing to answer.
+            Ok(None)
+        } else {
+            Err(ClientFailure::Timeout)
+        })
+    }
+
+    /// RFC 9112, section 2.2: an empty line before a request line is to be ignored.
+    fn skip_empty_lines(&mut self) {
+        while self.inbox.bytes.starts_with(b"\r\n") {
+            self.inbox.bytes.advance(2);
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let before = self.inbox.bytes.len();
+        let read = ready!(self.inbox.poll_fill(cx, &mut self.stream))?;
+        self.note_unread(before);
+        Poll::Ready(Ok(read))
+    }
+
+    /// Whether what came in behind `before` can complete a head.
+    fn note_unread(&mut self, before: usize) {
+        let bytes = &self.inbox.bytes;
+        let new = bytes.get(before..).unwrap_or(&[]);
+        self.unread |=
+            before == 0 || memchr::memchr(b'\n', new).is_some() || bytes.len() > self.limits.bytes;
+    }
+
+    fn poll_body(
+        &mut self,
+        exchange: ExchangeNumber,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Piece, ClientFailure>>> {
+        if self.exchange != exchange {
+            // Its exchange is over: what comes now belongs to another one.
+            return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
+        }
+        loop {
+            match self.body.decode(&mut self.inbox.bytes) {
+                Ok(Some(piece)) => {
+                    self.unread = true;
+                    self.timer.stop();
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                Ok(None) if self.body.is_done() => {
+                    self.unread = true;
+                    self.timer.stop();
+                    return Poll::Ready(None);
+                }
+                Ok(None) => {}
+                Err(malformed) => return Poll::Ready(Some(Err(malformed.into()))),
+            }
+            if self.inbox.has_ended {
+                return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
+            }
+            if !self.is_asked_for {
+                self.ask_for_body();
+            }
+            if !self.outbox.is_empty() && matches!(self.poll_write(cx), Poll::Ready(Err(_))) {
+                return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
+            }
+            match self.inbox.poll_fill(cx, &mut self.stream) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(ClientFailure::BodyBroken))),
+                Poll::Pending => {
+                    if !self.timer.is_running() {
+                        self.timer.start(self.timeouts.idle);
+                    }
+                    ready!(self.timer.poll(cx));
+                    return Poll::Ready(Some(Err(ClientFailure::Timeout)));
+                }
+            }
+        }
+    }
+
+    /// Unless it comes already.
+    fn ask_for_body(&mut self) {
+        self.is_asked_for = true;
+        if self.inbox.bytes.is_empty() {
+            self.outbox.put_status(true, StatusCode::CONTINUE);
+            self.outbox.put(b"\r\n");
+        }
+    }
+
+    fn is_asked_for_or_done(&self) -> bool {
+        self.is_asked_for || self.body.is_done()
+    }
+
+    /// Drops what is left of a body that nobody wanted, if all of it is here.
+    fn drop_body(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut dropped = 0;
+        while !self.body.is_done() {
+            match self.body.decode(&mut self.inbox.bytes) {
+                Ok(Some(Piece::Data(data))) => dropped += data.len(),
+                Ok(Some(Piece::Trailers(_))) => {}
+                Ok(None) if self.body.is_done() => break,
+                Ok(None) => match self.inbox.poll_fill(cx, &mut self.stream) {
+                    Poll::Ready(Ok(read)) if read > 0 => {}
+                    _ => return false,
+                },
+                Err(_) => return false,
+            }
+            if dropped > MOST_DROPPED {
+                return false;
+            }
+        }
+        self.unread = true;
+        true
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outbox.poll_write(cx, Pin::new(&mut self.stream))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.outbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_write(cx)
+    }
+}
