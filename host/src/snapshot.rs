@@ -14,6 +14,7 @@ use crate::exchange::edit::Budget;
 use crate::hub::Hub;
 use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
+use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
 use crate::upstream::target::{Endpoint, Target, Upstream, same_targets};
 
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// The hubs.
     pub hubs: Vec<Arc<Hub>>,
+    /// Their layers of plugins, outermost first: indices of the registry's layers.
+    pub hub_layers: Vec<Vec<usize>>,
     /// The upstreams.
     pub upstreams: Vec<Arc<Upstream>>,
     upstream_names: HashMap<String, usize>,
@@ -135,12 +138,21 @@ impl Snapshot {
                 metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });
         }
+        let layers_of = |plugins: &[config::PluginUse]| {
+            let layers = plugins.iter();
+            layers
+                .filter_map(|plugin_use| registry.layer_of(config, plugin_use))
+                .collect::<Vec<usize>>()
+        };
         let mut hubs = Vec::new();
+        let mut hub_layers = Vec::new();
         for hub in config.hubs.values() {
             rules.push(hub_rule(hub)?);
+            hub_layers.push(layers_of(&hub.plugins));
             let before = previous.and_then(|previous| previous.hub_named(&hub.name));
             hubs.push(Arc::new(Hub::new(hub, before.map(|before| &**before))));
         }
+        registry.outlet.connect(Arc::new(RunningHubs(hubs.clone())));
         Ok(Self {
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -151,6 +163,7 @@ impl Snapshot {
             table: Table::new(rules),
             routes,
             hubs,
+            hub_layers,
             slots: targets_of(&upstreams)
                 .map(|target| target.slot + 1)
                 .max()
@@ -195,6 +208,7 @@ impl Snapshot {
                 table: Table::new(Vec::new()),
                 routes: Vec::new(),
                 hubs: Vec::new(),
+                hub_layers: Vec::new(),
                 upstreams: Vec::new(),
                 upstream_names: HashMap::new(),
                 upstream_configs: Vec::new(),
@@ -232,12 +246,6 @@ fn hub_rule(hub: &config::Hub) -> Result<Rule, Vec<Problem>> {
             message,
         }]
     };
-    // What runs the hooks of plugins is not part of this version.
-    if !hub.plugins.is_empty() {
-        return Err(problem(
-            "hubs with plugins are not part of this version".to_owned(),
-        ));
-    }
     let host = hub.host.as_deref().map(HostPattern::parse).transpose();
     Ok(Rule {
         host: host.map_err(|error| problem(error.to_string()))?,

@@ -157,6 +157,8 @@ pub struct Plugin {
     pub limits: PluginLimits,
     /// `breaker`
     pub breaker: Breaker,
+    /// `allow`
+    pub allow: Allow,
     /// `config` as JSON; `{}` where there is none.
     pub config: serde_json::Map<String, serde_json::Value>,
     /// Where its parts stand.
@@ -227,6 +229,13 @@ impl Default for Breaker {
             pause: Duration::from_secs(1),
         }
     }
+}
+
+/// `plugins.NAME.allow`: what a plugin may reach beyond what every plugin may.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// `hubs`: keys of `hubs` that it may send into.
+    pub hubs: Vec<String>,
 }
 
 /// One entry of a `plugins = [...]` list: `"name"` or `{ use = "name", config = {...} }`.

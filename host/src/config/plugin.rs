@@ -5,7 +5,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::Scope;
-use super::model::{Breaker, ComponentSource, Isolation, OnFailure, Origin, Plugin, PluginLimits};
+use super::model::{
+    Allow, Breaker, ComponentSource, Isolation, OnFailure, Origin, Plugin, PluginLimits,
+};
 use super::name;
 use super::reader::{Node, Section};
 
@@ -38,7 +40,7 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
     });
     let limits = limits(&mut section);
     let breaker = breaker(&mut section);
-    allow(&mut section);
+    let allow = allow(&mut section, scope);
     let config_node = section.take("config");
     let config = config_node.as_ref().and_then(Node::json_object);
     section.finish();
@@ -48,6 +50,7 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
         isolation: isolation.unwrap_or(Isolation::Reuse),
         limits,
         breaker,
+        allow,
         places: config_node.as_ref().map(Node::places).unwrap_or_default(),
         config: config.unwrap_or_default(),
         origin: Origin {
@@ -119,7 +122,7 @@ fn limits(plugin: &mut Section<'_>) -> PluginLimits {
 }
 
 /// Grants are refused rather than ignored: the plugin would be missing what it was promised.
-fn allow(plugin: &mut Section<'_>) {
+fn allow(plugin: &mut Section<'_>, scope: &Scope<'_>) -> Allow {
     let mut section = plugin.section("allow");
     section.read("env", |node| {
         grants(node, "environment variables", r#"["HOME"]"#)
@@ -132,7 +135,17 @@ fn allow(plugin: &mut Section<'_>) {
     {
         store.problem("the store is not part of this version; found true; allowed: false");
     }
+    let hubs = section.read("hubs", |node| {
+        let names = node.items()?;
+        let known = names
+            .iter()
+            .filter_map(|name| name.name_of("hub", &scope.hubs));
+        Some(known.map(str::to_owned).collect())
+    });
     section.finish();
+    Allow {
+        hubs: hubs.unwrap_or_default(),
+    }
 }
 
 fn grants(node: &Node<'_>, what: &str, example: &str) -> Option<()> {
@@ -283,8 +296,16 @@ mod tests {
                 "3: plugins.p.allow.store: the store is not part of this version; found true; allowed: false",
             ),
             (
+                "[plugins.p]\ncomponent = \"p\"\nallow.hubs = \"chat\"",
+                "3: plugins.p.allow.hubs: found \"chat\"; expected an array",
+            ),
+            (
+                "[plugins.p]\ncomponent = \"p\"\nallow.hubs = [\"chat\"]",
+                "3: plugins.p.allow.hubs[0]: no hub named \"chat\"; none is defined",
+            ),
+            (
                 "[plugins.p]\ncomponent = \"p\"\nallow.files = []",
-                "3: plugins.p.allow.files: unknown key; allowed here: env, http, store",
+                "3: plugins.p.allow.files: unknown key; allowed here: env, http, hubs, store",
             ),
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfig = []",

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::admit::Accepted;
 use super::client::{Birth, Client};
 use super::codes;
-use super::hooks::{ClientView, Message};
+use super::hooks::{ClientView, Hooks, Message};
 use super::protocol::event;
 use super::protocol::problem::Problem;
 use super::rate::{Rate, Verdict};
@@ -89,7 +89,9 @@ where
     };
     drop(read_ahead);
     let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
-    let view = hub.hooks.is_some().then(|| client.view());
+    let hooks = hub.local.hooks();
+    let hooks = hooks.filter(|hooks| !hooks.is_blind_to_ends());
+    let view = hooks.map(|hooks| (hooks, client.view()));
     drop(presence);
     let told = match &end {
         End::Gone => None,
@@ -99,10 +101,10 @@ where
     // The closing handshake does not wait for plugins, nor they for it.
     let closing = connection.close(end);
     match view {
-        Some(view) => {
+        Some((hooks, view)) => {
             let told = told.unwrap_or(Close::new(ABNORMAL, ""));
             Box::pin(async {
-                tokio::join!(closing, disconnected(&hub, &client, view, told));
+                tokio::join!(closing, disconnected(&hub, &client, &*hooks, view, told));
             })
             .await;
         }
@@ -139,8 +141,13 @@ fn greet(
     }
 }
 
-async fn disconnected(hub: &Rc<WorkerHub>, client: &Rc<Client>, view: ClientView, close: Close) {
-    let Some(hooks) = &hub.hooks else { return };
+async fn disconnected(
+    hub: &Rc<WorkerHub>,
+    client: &Rc<Client>,
+    hooks: &dyn Hooks,
+    view: ClientView,
+    close: Close,
+) {
     let reason = close.reason.into_owned();
     if let Ok(actions) = hooks.on_disconnect(view, close.code, reason).await {
         let meant = |action: &super::hooks::Action| {
@@ -316,7 +323,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Verdict::Refuse | Verdict::Flood => return Handled::Close(codes::FLOOD),
             }
         }
-        let Some(hooks) = &self.hub.hooks else {
+        let hooks = self.hub.local.hooks();
+        let Some(hooks) = hooks.filter(|hooks| !hooks.is_blind_to_messages()) else {
             return self.hub.take(&self.client, kind, &payload);
         };
         let bytes = payload.into_vec();

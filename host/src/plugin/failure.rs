@@ -25,6 +25,12 @@ pub enum Hook {
     Modify,
     /// `response-body`: `open`, `receive` and the transform
     ResponseBody,
+    /// `hub.on-connect`
+    HubConnect,
+    /// `hub.on-message`
+    HubMessage,
+    /// `hub.on-disconnect`
+    HubDisconnect,
 }
 
 impl Hook {
@@ -36,6 +42,9 @@ impl Hook {
             Self::RequestBody => "request-body",
             Self::Modify => "modify",
             Self::ResponseBody => "response-body",
+            Self::HubConnect => "on-connect",
+            Self::HubMessage => "on-message",
+            Self::HubDisconnect => "on-disconnect",
         }
     }
 }
@@ -175,20 +184,41 @@ impl Failures {
     }
 }
 
-/// Counts a failed hook and writes it to the log, as far as the plugin's share of lines goes.
-pub fn report(layer: &Layer, hook: Hook, request_id: &HeaderValue, failure: &HookFailure) {
+/// Counts a failed hook; whether there is room for it in the log.
+fn count(layer: &Layer, failure: &HookFailure) -> bool {
     layer.counts.failures.count(failure);
     let Some(left_out) = layer.counts.failure_lines.admit() else {
-        return;
+        return false;
     };
-    let (plugin, hook) = (&*layer.name, hook.name());
-    let request_id = request_id.to_str().unwrap_or("-");
     if left_out > 0 {
+        let plugin = &*layer.name;
         tracing::warn!(plugin, "{left_out} lines about its failures were left out");
     }
+    true
+}
+
+/// Counts a failed hook and writes it to the log, as far as the plugin's share of lines goes.
+pub fn report(layer: &Layer, hook: Hook, request_id: &HeaderValue, failure: &HookFailure) {
+    if !count(layer, failure) {
+        return;
+    }
+    let (plugin, hook) = (&*layer.name, hook.name());
+    let request_id = request_id.to_str().unwrap_or("-");
     tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");
     if let Some(stack) = failure.stack() {
         tracing::debug!(plugin, hook, request_id, "{stack}");
+    }
+}
+
+/// As [`report`], of a connection of a hub, whose request is long over.
+pub fn report_of_hub(layer: &Layer, hook: Hook, hub: &str, client: &str, failure: &HookFailure) {
+    if !count(layer, failure) {
+        return;
+    }
+    let (plugin, hook) = (&*layer.name, hook.name());
+    tracing::error!(plugin, hook, hub, client, "plugin failed: {failure}");
+    if let Some(stack) = failure.stack() {
+        tracing::debug!(plugin, hook, hub, client, "{stack}");
     }
 }
 

@@ -4,13 +4,15 @@
 //! the memory limit of its store. The exchange moves into the store for the time of the call: two
 //! pointers change places.
 
+mod hub_hooks;
+
 use std::time::Duration;
 
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
 use super::bindings::exports::sluicegate::plugin::{
-    director, modifier, request_body, response_body,
+    director, hub, modifier, request_body, response_body,
 };
 use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
 use super::bindings::{RequestHandle, ResponseHandle};
@@ -33,6 +35,7 @@ pub struct Instance {
     request_body: Option<request_body::Guest>,
     modifier: Option<modifier::Guest>,
     response_body: Option<response_body::Guest>,
+    hub: Option<hub::Guest>,
     /// Computing time of a hook, in ticks of the engine.
     ticks: u64,
     /// Hooks that it has been leased for.
@@ -51,6 +54,10 @@ impl std::fmt::Debug for Instance {
 
 /// What a director decided.
 pub type Direction = director::Direction;
+/// What a hub's plugin decided about a connection.
+pub type Admission = hub::Admission;
+/// What a hub's plugin wants done.
+pub type Action = hub::Action;
 /// What a modifier decided.
 pub type Change = modifier::Change;
 
@@ -91,6 +98,10 @@ fn request() -> Resource<RequestHandle> {
 
 fn response() -> Resource<ResponseHandle> {
     Resource::new_borrow(1)
+}
+
+fn not_exported() -> wasmtime::Error {
+    wasmtime::Error::msg("the hook is not exported")
 }
 
 impl Instance {
@@ -147,12 +158,21 @@ impl Instance {
                 .map(|hook| hook.load(&mut store, &instance))
                 .transpose()
                 .map_err(no_instance)?,
+            hub: component
+                .hub
+                .as_ref()
+                .map(|hook| hook.load(&mut store, &instance))
+                .transpose()
+                .map_err(no_instance)?,
             store,
             ticks: ticks(layer.limits.time),
             uses: 0,
             cost: Duration::ZERO,
         };
-        guests.configured(&lifecycle, &layer.config)
+        let mut instance = guests.configured(&lifecycle, &layer.config)?;
+        // Not before: a configuration that is only looked at sends nothing.
+        instance.store.data_mut().hubs = layer.hubs.clone();
+        Ok(instance)
     }
 
     fn configured(
@@ -290,22 +310,21 @@ impl Instance {
         transform: ResourceAny,
         chunk: Option<&[u8]>,
     ) -> Result<Vec<u8>, HookFailure> {
-        self.call_without_exchange(|this| {
-            let gone = || wasmtime::Error::msg("the hook is not exported");
-            match side {
-                Side::Request => {
-                    let guest = this.request_body.as_ref().ok_or_else(gone)?.transform();
-                    match chunk {
-                        Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
-                        None => guest.call_finish(&mut this.store, transform),
-                    }
+        self.call_without_exchange(|this| match side {
+            Side::Request => {
+                let guest = this.request_body.as_ref();
+                let guest = guest.ok_or_else(not_exported)?.transform();
+                match chunk {
+                    Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
+                    None => guest.call_finish(&mut this.store, transform),
                 }
-                Side::Response => {
-                    let guest = this.response_body.as_ref().ok_or_else(gone)?.transform();
-                    match chunk {
-                        Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
-                        None => guest.call_finish(&mut this.store, transform),
-                    }
+            }
+            Side::Response => {
+                let guest = this.response_body.as_ref();
+                let guest = guest.ok_or_else(not_exported)?.transform();
+                match chunk {
+                    Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
+                    None => guest.call_finish(&mut this.store, transform),
                 }
             }
         })

@@ -15,6 +15,7 @@ use super::component::{LoadError, Loaded};
 use super::deadline::thread_time;
 use super::failure::{Failures, HookFailure};
 use super::hooks::Hooks;
+use super::host_hub_publish::{Grant, Outlet};
 use super::instance::Instance;
 use super::interest::Interests;
 use super::state::State;
@@ -70,6 +71,8 @@ pub struct Layer {
     pub hooks: Hooks,
     /// Bodies that need not be asked about.
     pub interests: Interests,
+    /// Hubs that it may send into.
+    pub hubs: Grant,
     /// What is counted of the plugin.
     pub counts: Arc<Counts>,
     /// Leaves it alone when it keeps failing.
@@ -132,6 +135,7 @@ impl Layer {
             && self.limits == other.limits
             && self.breaker_settings == other.breaker_settings
             && self.config == other.config
+            && self.hubs.names() == other.hubs.names()
     }
 }
 
@@ -146,6 +150,8 @@ pub struct Registry {
     /// Components by what their files hold, so that one that has not changed is not compiled again.
     components: HashMap<Digest, Arc<Loaded>>,
     counts: BTreeMap<String, Arc<Counts>>,
+    /// Where plugins find the running hubs.
+    pub outlet: Arc<Outlet>,
 }
 
 /// Tells apart what a component's file holds: two hashes (XXH64 with different seeds) and the length.
@@ -201,9 +207,11 @@ impl Registry {
         progress: Progress<'_>,
     ) -> Result<Self, Vec<Problem>> {
         let counts = previous.map_or_else(BTreeMap::new, |previous| previous.counts.clone());
+        let outlet = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.outlet));
         if config.plugins.is_empty() {
             return Ok(Self {
                 counts,
+                outlet,
                 ..Self::default()
             });
         }
@@ -227,6 +235,7 @@ impl Registry {
             registry: Self {
                 engine: Some((engine, settings)),
                 counts,
+                outlet,
                 ..Self::default()
             },
             problems: Vec::new(),
@@ -242,13 +251,11 @@ impl Registry {
                 Event::Refused
             });
         }
-        let uses = config
-            .server
-            .plugins
-            .iter()
-            .chain(config.routes.iter().flat_map(|route| &route.plugins));
-        for plugin_use in uses {
-            loader.add_use(plugin_use);
+        for plugin_use in uses_on_routes(config) {
+            loader.add_use(plugin_use, Place::Route);
+        }
+        for plugin_use in uses_in_hubs(config) {
+            loader.add_use(plugin_use, Place::Hub);
         }
         if loader.problems.is_empty() {
             Ok(loader.registry)
@@ -273,6 +280,24 @@ impl Registry {
     }
 }
 
+/// Where a plugin is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// `server.plugins` or `routes[].plugins`
+    Route,
+    /// `hubs.NAME.plugins`
+    Hub,
+}
+
+fn uses_on_routes(config: &Config) -> impl Iterator<Item = &PluginUse> {
+    let routes = config.routes.iter().flat_map(|route| &route.plugins);
+    config.server.plugins.iter().chain(routes)
+}
+
+fn uses_in_hubs(config: &Config) -> impl Iterator<Item = &PluginUse> {
+    config.hubs.values().flat_map(|hub| &hub.plugins)
+}
+
 fn settings(config: &Config) -> engine::Settings {
     let per_worker: usize = config
         .plugins
@@ -280,12 +305,7 @@ fn settings(config: &Config) -> engine::Settings {
         .map(|plugin| plugin.limits.instances.get())
         .sum();
     // One more for each use, for the instance that a check makes.
-    let uses = config.server.plugins.len()
-        + config
-            .routes
-            .iter()
-            .map(|route| route.plugins.len())
-            .sum::<usize>();
+    let uses = uses_on_routes(config).chain(uses_in_hubs(config)).count();
     let instances = per_worker
         .max(uses)
         .saturating_mul(config.server.workers.get())
@@ -333,22 +353,36 @@ impl<'a> Loader<'a> {
             .components
             .entry(source)
             .or_insert_with(|| load(linker, previous, known, source));
-        let Err(message) = loaded else { return true };
+        let message = match loaded {
+            Ok(component) if component.needs.hub_publish && plugin.allow.hubs.is_empty() => {
+                NOT_GRANTED.to_owned()
+            }
+            Ok(_) => return true,
+            Err(message) => message.clone(),
+        };
         self.problems.push(Problem {
             path: format!("plugins.{name}.component"),
             line: plugin.origin.line,
-            message: message.clone(),
+            message,
         });
         false
     }
 
-    fn add_use(&mut self, plugin_use: &PluginUse) {
+    fn add_use(&mut self, plugin_use: &PluginUse, place: Place) {
         let Some(plugin) = self.config.plugins.get(&plugin_use.plugin) else {
             return;
         };
         let Some(Ok(component)) = self.components.get(&plugin.component) else {
             return;
         };
+        if let Some(message) = misplaced(&plugin_use.plugin, component.hooks(), place) {
+            self.problems.push(Problem {
+                path: plugin_use.origin.path.clone(),
+                line: plugin_use.origin.line,
+                message,
+            });
+            return;
+        }
         let Some(settings) = settings_text(self.config, plugin_use) else {
             return;
         };
@@ -365,6 +399,7 @@ impl<'a> Loader<'a> {
             component: Arc::clone(component),
             hooks: component.hooks(),
             interests: Interests::default(),
+            hubs: Grant::new(&plugin.allow.hubs, &self.registry.outlet),
             breaker: Breaker::new(plugin.breaker),
             breaker_settings: plugin.breaker,
             is_slow: AtomicBool::new(false),
@@ -425,6 +460,25 @@ impl<'a> Loader<'a> {
             line: place.line,
             message,
         }
+    }
+}
+
+const NOT_GRANTED: &str = "the component imports sluicegate:plugin/hub-publish@0.1.0, which sends into hubs; \
+    grant it the ones that it may send into with `allow = { hubs = [\"NAME\"] }`";
+
+/// What is wrong with listing a plugin where nothing that it exports is ever called.
+fn misplaced(name: &str, hooks: Hooks, place: Place) -> Option<String> {
+    let found = || hooks.names().collect::<Vec<_>>().join(", ");
+    match place {
+        Place::Route if !hooks.is_for_routes() => Some(format!(
+            "plugin \"{name}\" has no hooks for routes, it exports {}; list it in hubs.NAME.plugins",
+            found()
+        )),
+        Place::Hub if !hooks.is_for_hubs() => Some(format!(
+            "plugin \"{name}\" has no hooks for hubs, it exports {}; list it in the plugins of a route or of the server",
+            found()
+        )),
+        _ => None,
     }
 }
 

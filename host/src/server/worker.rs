@@ -19,7 +19,9 @@ use tokio::time::Instant;
 
 use super::connection;
 use crate::hub::WorkerHub;
+use crate::hub::hooks::Hooks;
 use crate::observe::access_log::AccessLog;
+use crate::plugin::hub_chain::HubChain;
 use crate::plugin::pool::LayerPool;
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
@@ -125,7 +127,7 @@ impl Generation {
             let common = snapshot.slots_in_common(&previous.snapshot);
             pool.take_over(&previous.pool, common);
         }
-        let hubs = hubs(worker, &snapshot, previous);
+        let hubs = hubs(worker, &snapshot, &layers, previous);
         Self {
             snapshot,
             pool,
@@ -164,16 +166,24 @@ pub fn pools(snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<Layer
 }
 
 /// The hubs: those that have been there before with their clients. The clients of those that are gone are told.
-fn hubs(worker: usize, snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<WorkerHub>> {
+fn hubs(
+    worker: usize,
+    snapshot: &Snapshot,
+    layers: &[Rc<LayerPool>],
+    previous: Option<&Generation>,
+) -> Vec<Rc<WorkerHub>> {
     let before = previous.map_or(&[][..], |previous| &previous.hubs);
     let hubs: Vec<Rc<WorkerHub>> = snapshot
         .hubs
         .iter()
-        .map(|hub| {
+        .enumerate()
+        .map(|(index, hub)| {
+            let hooks = HubChain::of(snapshot, index, layers);
+            let hooks = hooks.map(|chain| Rc::new(chain) as Rc<dyn Hooks>);
             let mut before = before.iter();
             let same = before.find(|old| Arc::ptr_eq(&old.hub.shared, &hub.shared));
             let previous = same.map(|same| &**same);
-            Rc::new(WorkerHub::new(worker, Arc::clone(hub), previous, None))
+            Rc::new(WorkerHub::new(worker, Arc::clone(hub), previous, hooks))
         })
         .collect();
     for old in before {

@@ -54,7 +54,7 @@ pub struct Interest {
     pub limit: u64,
 }
 
-/// The hooks, for [`Plugin::needs`]; named as their traits.
+/// The hooks, for [`Plugin::needs`]; named as their traits. [`Hub`](crate::Hub) has three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hook {
@@ -66,6 +66,12 @@ pub enum Hook {
     Modifier,
     /// The response's body.
     ResponseBody,
+    /// [`Hub::connect`](crate::Hub::connect)
+    HubConnect,
+    /// [`Hub::message`](crate::Hub::message)
+    HubMessage,
+    /// [`Hub::disconnect`](crate::Hub::disconnect)
+    HubDisconnect,
 }
 
 /// The request phase: decides what becomes of a request.

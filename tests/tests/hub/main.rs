@@ -12,6 +12,7 @@ mod connection;
 mod gateway;
 mod handshake;
 mod outside;
+mod plugins;
 mod raw_modes;
 mod rooms;
 mod workers;
