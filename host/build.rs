@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
-const PLUGINS: [&str; 3] = ["header-rewrite", "url-rewrite", "body-mutate"];
+const PLUGINS: [&str; 4] = ["header-rewrite", "url-rewrite", "body-mutate", "hub-guard"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let host = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-wasip2";
-const GUESTS: [&str; 4] = ["probe", "no-hooks", "foreign-import", "director-only"];
+const GUESTS: [&str; 6] = [
+    "probe",
+    "no-hooks",
+    "foreign-import",
+    "director-only",
+    "hub-probe",
+    "notifier",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let tests = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

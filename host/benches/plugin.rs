@@ -1,4 +1,5 @@
-//! What plugins cost a worker, without sockets: one hook call, a chain of three around an exchange, a fresh instance.
+//! What plugins cost a worker, without sockets: one hook call, a chain of three around an exchange, a fresh instance, and a
+//! message of a hub's client.
 //!
 //! `cargo bench -p sluicegate --bench plugin`
 #![allow(
@@ -12,12 +13,13 @@
 use std::hint::black_box;
 use std::path::Path;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sluicegate::config;
@@ -25,9 +27,12 @@ use sluicegate::exchange::body::{RequestBody, ResponseBody};
 use sluicegate::exchange::head::Stage;
 use sluicegate::exchange::target::Target;
 use sluicegate::exchange::{Exchange, ResponseHead};
+use sluicegate::hub::hooks::{Action, Admission, ClientView, Hooks, Message};
 use sluicegate::plugin::chain::{Chain, Inbound};
+use sluicegate::plugin::hub_chain::HubChain;
 use sluicegate::plugin::instance::Instance;
-use sluicegate::server::worker::Generation;
+use sluicegate::plugin::pool::LayerPool;
+use sluicegate::server::worker::{Generation, pools};
 use sluicegate::snapshot::Snapshot;
 
 // As in the program itself.
@@ -58,6 +63,25 @@ upstream = "upstream"
 plugins = ["headers", "url", "body"]
 "#;
 
+const HUBS: &str = r#"
+[server]
+workers = 1
+[plugins.size]
+component = "builtin:hub-guard"
+config.message = { max = "4KiB" }
+[plugins.guard]
+component = "builtin:hub-guard"
+config.token = { tokens = [{ token = "0123456789abcdef", id = "ann" }] }
+config.rooms = { join = ["hall", "user:{id}"], publish = ["hall"] }
+config.message = { max = "4KiB", words = { deny = ["darn"], then = "mask" } }
+[hubs.size]
+path = "/size"
+plugins = ["size"]
+[hubs.guard]
+path = "/guard"
+plugins = ["guard"]
+"#;
+
 /// A worker's plugins, and the two routes' layers.
 struct Worker {
     snapshot: Arc<Snapshot>,
@@ -71,7 +95,8 @@ impl Worker {
             .config;
         let snapshot =
             Arc::new(Snapshot::new(&config, None, &mut |_| {}).expect("the stock plugins"));
-        let generation = Generation::new(0, Arc::clone(&snapshot), None);
+        let layers = pools(&snapshot, None);
+        let generation = Generation::new(0, Arc::clone(&snapshot), layers, None);
         Self {
             snapshot,
             generation,
@@ -170,6 +195,54 @@ fn check(worker: &Worker) {
     assert_eq!(out, expected);
 }
 
+/// A message of 128 bytes in the hub's protocol, through one plugin.
+fn messages(criterion: &mut Criterion, worker: &Worker) {
+    let config = config::parse(HUBS, Path::new("bench.toml"));
+    let config = config.expect("a valid configuration").config;
+    let snapshot = Snapshot::new(&config, None, &mut |_| {}).expect("the stock plugins");
+    let layers = snapshot.registry.layers.iter();
+    let pools: Vec<Rc<LayerPool>> = layers
+        .map(|layer| Rc::new(LayerPool::new(Arc::clone(layer))))
+        .collect();
+    let text = format!(
+        r#"{{"type":"publish","room":"hall","id":7,"data":"{}"}}"#,
+        "hello ".repeat(13)
+    );
+    for (name, hub) in [
+        (
+            "a hub's message through a plugin that looks at its size",
+            "size",
+        ),
+        (
+            "a hub's message through one that reads rooms and words",
+            "guard",
+        ),
+    ] {
+        let mut hubs = snapshot.hubs.iter();
+        let place = hubs.position(|found| &*found.config.name == hub);
+        let chain = HubChain::of(&snapshot, place.expect("a hub"), &pools).expect("a plugin");
+        let mut exchange = worker.exchange();
+        let token = HeaderValue::from_static("Bearer 0123456789abcdef");
+        exchange.request.headers.insert(AUTHORIZATION, token);
+        let Ok(Admission::Accept(welcome)) = now(chain.on_connect(exchange)) else {
+            panic!("{hub} lets nobody in");
+        };
+        let client = ClientView {
+            id: "ann".into(),
+            rooms: ["hall", "user:ann"].map(Arc::from).into(),
+            state: welcome.state,
+        };
+        let message = Message::Text(text.clone());
+        let call = |(client, message)| now(chain.on_message(client, message));
+        let actions = call((client.clone(), message.clone())).expect("no failure");
+        assert_eq!(actions, [Action::Forward]);
+        criterion.bench_function(name, |bencher| {
+            let arguments = || (client.clone(), message.clone());
+            bencher.iter_batched(arguments, call, BatchSize::SmallInput);
+        });
+    }
+}
+
 fn plugins(criterion: &mut Criterion) {
     let worker = Worker::new();
     check(&worker);
@@ -221,9 +294,11 @@ fn plugins(criterion: &mut Criterion) {
         },
     );
 
+    messages(criterion, &worker);
+
     criterion.bench_function("a fresh instance of the header-only plugin", |bencher| {
         let layer = &pools[worker.layers("/one")[0]].layer;
-        bencher.iter(|| black_box(Instance::new(layer).is_ok()));
+        bencher.iter(|| black_box(Instance::new(layer, layer.limits.wall).is_ok()));
     });
 }
 

@@ -115,6 +115,7 @@ impl Demo {
         format!(
             "
 Sluicegate is running at http://{gateway}
+  a chat through a WebSocket hub: open http://{gateway}/chat in two browser windows
   sample upstreams: {targets}, weights 5, 1, 1
   /api/{{*rest}}   passes three WebAssembly components: header-rewrite, url-rewrite, body-mutate
   /plain/{{*rest}} passes none
@@ -192,6 +193,9 @@ config = {{ strip_prefix = "/api" }}
 component = "builtin:body-mutate"
 config = {{ response = {{ replace = [{{ find = "Hello", with = "Hello from WebAssembly" }}] }} }}
 
+[hubs.chat]
+path = "/chat/ws"
+
 [upstreams.sample]
 balance = "weighted-round-robin"
 targets = [
@@ -206,6 +210,11 @@ plugins = ["headers", "url", "body"]
 [[routes]]
 name = "plain"
 path = "/plain/{{*rest}}"
+upstream = "sample"
+
+[[routes]]
+name = "chat page"
+path = "/chat"
 upstream = "sample"
 
 [[routes]]
@@ -245,13 +254,19 @@ async fn accept(name: &'static str, listener: TcpListener) {
     }
 }
 
-/// Answers with what came.
+/// The page that talks to the demo's hub.
+const CHAT: &str = include_str!("demo/chat.html");
+
+/// Answers with what came, or with the chat's page.
 async fn show(
     name: &'static str,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     const MOST: usize = 64 * 1024;
     let (head, body) = request.into_parts();
+    if head.uri.path() == "/chat" {
+        return Ok(page(CHAT, "text/html; charset=utf-8"));
+    }
     let mut text = format!("Hello! This is upstream {name}. I received:\n\n");
     let _ = writeln!(text, "{} {} {:?}", head.method, head.uri, head.version);
     for (field, value) in &head.headers {
@@ -270,8 +285,12 @@ async fn show(
         }
         Err(_) => text.push_str("\n(a body that I did not read to its end)\n"),
     }
-    let mut response = Response::new(Full::new(Bytes::from(text)));
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, plain);
-    Ok(response)
+    Ok(page(text, "text/plain; charset=utf-8"))
+}
+
+fn page(text: impl Into<Bytes>, media_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    let media_type = HeaderValue::from_static(media_type);
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    response
 }

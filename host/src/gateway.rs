@@ -24,7 +24,7 @@ use crate::observe::failure_log;
 use crate::observe::metrics::Metrics;
 use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
-use crate::route::Lookup;
+use crate::route::{Lookup, Params};
 use crate::server::connection::Context;
 use crate::server::worker::Generation;
 use crate::snapshot::{Route, Snapshot};
@@ -39,20 +39,20 @@ pub struct Served {
     /// The response.
     pub response: Response<Recorded>,
     /// What the connection becomes behind it, where that is a 101.
-    pub switch: Option<Box<Switch>>,
+    pub switch: Option<Switch>,
 }
 
 /// What a connection becomes behind a 101.
 #[derive(Debug)]
 pub enum Switch {
-    /// Bytes between the client and a target.
-    Tunnel(Opening),
+    /// Bytes to and from a target.
+    Tunnel(Box<Opening>),
     /// A client of a hub.
-    Hub(Rc<WorkerHub>, Accepted),
+    Hub(Rc<WorkerHub>, Box<Accepted>),
 }
 
 /// A response before it is recorded, and what the connection becomes behind it.
-type Answered = (Response<ResponseBody>, Option<Box<Switch>>);
+type Answered = (Response<ResponseBody>, Option<Switch>);
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
 pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Served> + use<> {
@@ -76,8 +76,8 @@ pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Se
     let admitted = way.admit(request, client, request_id.clone(), &mut record);
     async move {
         let result = match admitted {
-            Ok(Admitted::Route(request)) => way.pass(request).await,
-            Ok(Admitted::Hub(request)) => Box::pin(request.enter()).await,
+            Ok(Admitted::Route(admitted)) => way.pass(admitted).await,
+            Ok(Admitted::Hub(admitted)) => Box::pin(admitted.join()).await,
             Err(failure) => Err(failure),
         };
         let (response, switch) = match result {
@@ -107,22 +107,36 @@ struct Way {
 
 /// A request that has been read, checked and matched.
 enum Admitted {
-    /// With a route.
-    Route(ForRoute),
-    /// With a hub.
-    Hub(Box<ForHub>),
+    /// To a route.
+    Route(ToRoute),
+    /// To a hub.
+    Hub(Box<ToHub>),
 }
 
-struct ForRoute {
+struct ToRoute {
     exchange: Box<Exchange>,
     body: RequestBody,
     version: Version,
 }
 
-struct ForHub {
+/// A WebSocket handshake on a hub's path. There is no upstream, and no chain: the hub's plugins have hooks of their own.
+struct ToHub {
     exchange: Box<Exchange>,
     hub: Rc<WorkerHub>,
     handshake: Handshake,
+}
+
+impl ToHub {
+    async fn join(self: Box<Self>) -> Result<Answered, Failure> {
+        match self.hub.admit(self.handshake, self.exchange).await {
+            Ok((response, accepted)) => {
+                let switch = Switch::Hub(self.hub, Box::new(accepted));
+                Ok((response.map(|()| ResponseBody::Empty), Some(switch)))
+            }
+            Err(NotAccepted::Reply(reply)) => Ok((reply.map(ResponseBody::whole), None)),
+            Err(NotAccepted::Failure(failure)) => Err(failure),
+        }
+    }
 }
 
 impl Way {
@@ -150,14 +164,10 @@ impl Way {
             .unwrap_or(HeaderValue::from_static(""));
         let body = accept_body(&self.context, snapshot)?;
 
-        // Match route, or hub.
+        // Match route.
         let (index, params) = match_route(snapshot, &host, &target, &method)?;
-        let hub = self.hub(index);
-        let handshake = if let Some(hub) = hub {
-            record.matched(index, &hub.hub.config.name);
-            Some((hub, hub.check(&method, version, &headers)?))
-        } else {
-            let route = snapshot.routes.get(index).ok_or_else(no_such)?;
+        let mut handshake = None;
+        if let Some(route) = snapshot.routes.get(index) {
             record.matched(index, &route.name);
             if let Some(room) = &route.concurrency {
                 match Arc::clone(room).try_acquire_owned() {
@@ -165,12 +175,21 @@ impl Way {
                     Err(_) => return Err(Failure::Limit("too many requests")),
                 }
             }
-            None
-        };
+        } else {
+            // Or a hub, whose handshake is told from hop-by-hop headers.
+            let hubs = &self.generation.hubs;
+            let hub = index
+                .checked_sub(snapshot.routes.len())
+                .and_then(|index| hubs.get(index))
+                .ok_or_else(no_such)?;
+            record.matched(index, &hub.hub.config.name);
+            let checked = hub.check(&method, version, &headers)?;
+            handshake = Some((Rc::clone(hub), checked));
+        }
 
         // Strip hop-by-hop headers, before any plugin can add one that a client has named.
         let upgrade = match body {
-            RequestBody::Empty if handshake.is_none() => upgrade::asked_for(&headers, version),
+            RequestBody::Empty => upgrade::asked_for(&headers, version),
             _ => None,
         };
         hop_by_hop::strip(&mut headers);
@@ -206,32 +225,26 @@ impl Way {
             notes: Notes::default(),
         });
         Ok(match handshake {
-            None => Admitted::Route(ForRoute {
+            None => Admitted::Route(ToRoute {
                 exchange,
                 body,
                 version,
             }),
-            Some((hub, handshake)) => Admitted::Hub(Box::new(ForHub {
+            Some((hub, handshake)) => Admitted::Hub(Box::new(ToHub {
                 exchange,
-                hub: Rc::clone(hub),
+                hub,
                 handshake,
             })),
         })
     }
 
-    /// The hub that an index of the table means, if it is not that of a route.
-    fn hub(&self, index: usize) -> Option<&Rc<WorkerHub>> {
-        let routes = self.generation.snapshot.routes.len();
-        self.generation.hubs.get(index.checked_sub(routes)?)
-    }
-
     /// The phases from the first plugin on, in order.
-    async fn pass(&self, request: ForRoute) -> Result<Answered, Failure> {
-        let ForRoute {
+    async fn pass(&self, admitted: ToRoute) -> Result<Answered, Failure> {
+        let ToRoute {
             mut exchange,
             body,
             version,
-        } = request;
+        } = admitted;
         let route = self
             .generation
             .snapshot
@@ -312,21 +325,6 @@ impl Way {
     }
 }
 
-impl ForHub {
-    /// A hub is the end of the way: its own plugins decide, and there is no upstream.
-    async fn enter(self) -> Result<Answered, Failure> {
-        match self.hub.admit(self.handshake, self.exchange).await {
-            Ok((response, accepted)) => {
-                let switch = Switch::Hub(self.hub, accepted);
-                let response = response.map(|()| ResponseBody::Empty);
-                Ok((response, Some(Box::new(switch))))
-            }
-            Err(NotAccepted::Reply(reply)) => Ok((reply.map(ResponseBody::whole), None)),
-            Err(NotAccepted::Failure(failure)) => Err(failure),
-        }
-    }
-}
-
 fn no_such() -> Failure {
     Failure::Internal("the snapshot is inconsistent".to_owned())
 }
@@ -351,13 +349,13 @@ fn accept_body(context: &Context, snapshot: &Snapshot) -> Result<RequestBody, Fa
     }
 }
 
-/// The index of a route or hub in the snapshot's table, and the values of its path's parameters.
+/// The index of the route or hub, and the parameters of its path.
 fn match_route(
     snapshot: &Snapshot,
     host: &HeaderValue,
     target: &Target,
     method: &http::Method,
-) -> Result<(usize, crate::route::Params), Failure> {
+) -> Result<(usize, Params), Failure> {
     let name = host_name(host.to_str().unwrap_or(""));
     let lookup = if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         snapshot
@@ -417,7 +415,7 @@ fn respond(
         head.headers
             .insert(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.remove(CONTENT_LENGTH);
-        (ResponseBody::Empty, Some(Box::new(Switch::Tunnel(opening))))
+        (ResponseBody::Empty, Some(Switch::Tunnel(Box::new(opening))))
     } else {
         if exchange.request.upgrade.is_some() {
             // A plugin has taken the switch back.

@@ -28,6 +28,7 @@
 //! | [`observe`] | counters and the access log |
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
+//! | [`side_thread`] | work beside the workers, on a thread of its own |
 //! | [`timer`] | a timer that costs nothing until it fires |
 //!
 //! # What a worker has to itself
@@ -58,6 +59,7 @@ pub mod observe;
 pub mod plugin;
 pub mod route;
 pub mod server;
+pub mod side_thread;
 pub mod snapshot;
 pub mod timer;
 pub mod upstream;

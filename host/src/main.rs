@@ -11,7 +11,7 @@ use sluicegate::config::{self, Config};
 use sluicegate::demo;
 use sluicegate::plugin::registry::Event;
 use sluicegate::server::reload::Running;
-use sluicegate::server::watch::Watch;
+use sluicegate::server::watch;
 use sluicegate::server::{self, Server, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -110,7 +110,7 @@ fn run(file: &ConfigFile) -> anyhow::Result<()> {
     let watch = config
         .server
         .watch
-        .then(|| Watch::start(Arc::clone(server.running())))
+        .then(|| watch::start(Arc::clone(server.running())))
         .transpose()
         .context("can't watch the configuration")?;
     wait_for_stop(Some(server.running()))?;

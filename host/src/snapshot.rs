@@ -14,8 +14,9 @@ use crate::exchange::edit::Budget;
 use crate::hub::Hub;
 use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
+use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
-use crate::upstream::target::Upstream;
+use crate::upstream::target::{Endpoint, Target, Upstream, same_targets};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// The hubs.
     pub hubs: Vec<Arc<Hub>>,
+    /// Their layers of plugins, outermost first: indices of the registry's layers.
+    pub hub_layers: Vec<Vec<usize>>,
     /// The upstreams.
     pub upstreams: Vec<Arc<Upstream>>,
     upstream_names: HashMap<String, usize>,
@@ -68,8 +71,8 @@ pub struct Route {
 
 impl Snapshot {
     /// Loads the plugins of a configuration, and numbers everything. What has not changed since
-    /// `previous` is taken over: plugins with their instances, upstreams with what is known of their
-    /// targets, routes with who is on them.
+    /// `previous` is taken over: plugins with their instances, targets of upstreams with what is known of them, routes with
+    /// who is on them.
     ///
     /// # Errors
     /// What is wrong with plugins; the rest has been checked when the file was read.
@@ -135,12 +138,21 @@ impl Snapshot {
                 metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),
             });
         }
+        let layers_of = |plugins: &[config::PluginUse]| {
+            let layers = plugins.iter();
+            layers
+                .filter_map(|plugin_use| registry.layer_of(config, plugin_use))
+                .collect::<Vec<usize>>()
+        };
         let mut hubs = Vec::new();
+        let mut hub_layers = Vec::new();
         for hub in config.hubs.values() {
             rules.push(hub_rule(hub)?);
+            hub_layers.push(layers_of(&hub.plugins));
             let before = previous.and_then(|previous| previous.hub_named(&hub.name));
             hubs.push(Arc::new(Hub::new(hub, before.map(|before| &**before))));
         }
+        registry.outlet.connect(Arc::new(RunningHubs(hubs.clone())));
         Ok(Self {
             limits: config.server.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -151,7 +163,11 @@ impl Snapshot {
             table: Table::new(rules),
             routes,
             hubs,
-            slots: slots_of(&upstreams).max().map_or(0, |last| last + 1),
+            hub_layers,
+            slots: targets_of(&upstreams)
+                .map(|target| target.slot + 1)
+                .max()
+                .unwrap_or(0),
             upstream_configs: config.upstreams.values().cloned().collect(),
             route_configs: config.routes.clone(),
             upstreams,
@@ -161,13 +177,15 @@ impl Snapshot {
         })
     }
 
-    /// Slots of the targets that this snapshot has in common with another.
+    /// Slots of the targets that this snapshot has in common with another. A slot that has been given to another target
+    /// since is not: the connections there lead elsewhere.
     pub fn slots_in_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
-        let kept = self
-            .upstreams
-            .iter()
-            .filter(|upstream| other.upstreams.iter().any(|one| Arc::ptr_eq(one, upstream)));
-        kept.flat_map(|upstream| upstream.targets.iter().map(|target| target.slot))
+        let theirs: HashMap<usize, &Endpoint> = targets_of(&other.upstreams)
+            .map(|target| (target.slot, &target.endpoint))
+            .collect();
+        targets_of(&self.upstreams)
+            .filter(move |target| theirs.get(&target.slot) == Some(&&target.endpoint))
+            .map(|target| target.slot)
     }
 
     /// A snapshot without routes, for where there is no exchange.
@@ -190,6 +208,7 @@ impl Snapshot {
                 table: Table::new(Vec::new()),
                 routes: Vec::new(),
                 hubs: Vec::new(),
+                hub_layers: Vec::new(),
                 upstreams: Vec::new(),
                 upstream_names: HashMap::new(),
                 upstream_configs: Vec::new(),
@@ -227,12 +246,6 @@ fn hub_rule(hub: &config::Hub) -> Result<Rule, Vec<Problem>> {
             message,
         }]
     };
-    // What runs the hooks of plugins is not part of this version.
-    if !hub.plugins.is_empty() {
-        return Err(problem(
-            "hubs with plugins are not part of this version".to_owned(),
-        ));
-    }
     let host = hub.host.as_deref().map(HostPattern::parse).transpose();
     Ok(Rule {
         host: host.map_err(|error| problem(error.to_string()))?,
@@ -264,35 +277,41 @@ fn room(route: &config::Route, previous: Option<&Snapshot>) -> Option<Arc<Semaph
     kept.or_else(|| Some(Arc::new(Semaphore::new(most))))
 }
 
-fn slots_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = usize> {
-    let targets = upstreams.iter().flat_map(|upstream| &upstream.targets);
-    targets.map(|target| target.slot)
+fn targets_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = &Target> {
+    upstreams.iter().flat_map(|upstream| &upstream.targets)
 }
 
-/// The upstreams: those that have not changed, and new ones, whose targets get the slots that are free.
+/// The upstreams: those that have not changed, and new ones. A target of a new one that was there before under the same upstream's
+/// name goes on as it was; the others get the slots that are free.
 fn upstreams(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Upstream>> {
-    let kept: Vec<Option<Arc<Upstream>>> = config
-        .upstreams
-        .iter()
-        .map(|(name, upstream)| {
-            let previous = previous?;
-            let index = previous.upstream_named(name)?;
-            let is_same = previous.upstream_configs.get(index) == Some(upstream);
-            is_same.then(|| previous.upstreams.get(index).cloned())?
-        })
-        .collect();
-    let taken: HashSet<usize> = kept
-        .iter()
-        .flatten()
-        .flat_map(|upstream| upstream.targets.iter().map(|target| target.slot))
-        .collect();
+    let before = |name: &String| {
+        let previous = previous?;
+        let index = previous.upstream_named(name)?;
+        previous
+            .upstreams
+            .get(index)
+            .zip(previous.upstream_configs.get(index))
+    };
+    let mut taken = HashSet::new();
+    for (name, upstream) in &config.upstreams {
+        let Some((before, _)) = before(name) else {
+            continue;
+        };
+        let same = same_targets(Some(before), upstream);
+        let kept = same.into_iter().flatten();
+        let kept = kept.filter_map(|index| before.targets.get(index));
+        taken.extend(kept.map(|target| target.slot));
+    }
     let mut free = (0..).filter(|slot| !taken.contains(slot));
     config
         .upstreams
         .iter()
-        .zip(kept)
-        .map(|((name, upstream), kept)| {
-            kept.unwrap_or_else(|| Arc::new(Upstream::new(name, upstream, &mut free)))
+        .map(|(name, upstream)| match before(name) {
+            Some((before, config)) if config == upstream => Arc::clone(before),
+            before => {
+                let before = before.map(|(before, _)| &**before);
+                Arc::new(Upstream::following(name, upstream, before, &mut free))
+            }
         })
         .collect()
 }

@@ -13,7 +13,10 @@ use sluicegate::config;
 use sluicegate::exchange::head::{RequestHead, Stage};
 use sluicegate::exchange::target::Target;
 use sluicegate::exchange::{Client, Exchange, Notes, Scheme, new_request_id};
+use sluicegate::hub::hooks::Hooks;
 use sluicegate::hub::{Hub, NotAccepted, WorkerHub, serve};
+use sluicegate::plugin::hub_chain::HubChain;
+use sluicegate::plugin::pool::LayerPool;
 use sluicegate::route::Lookup;
 use sluicegate::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +30,8 @@ use tokio::task::JoinSet;
 pub struct HubServer {
     addresses: Vec<SocketAddr>,
     hub: Arc<Hub>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    reloaded: mpsc::Receiver<()>,
     stop: watch::Sender<Option<Duration>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -41,13 +46,10 @@ impl HubServer {
     /// With these lines in `[hubs.h]`.
     #[track_caller]
     pub fn with_workers(workers: usize, lines: &str) -> Self {
-        let text = format!("[hubs.h]\n{lines}");
-        let loaded = config::parse(&text, Path::new("gateway.toml"));
-        let loaded = loaded.unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let snapshot = sluicegate::server::load(&loaded.config, None, &mut |_| {});
-        let snapshot = snapshot.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let snapshot = load(lines, None);
         let hub = Arc::clone(&snapshot.hubs[0]);
         let (stop, stopped) = watch::channel(None);
+        let (snapshots, served) = watch::channel(snapshot);
         let mut addresses = Vec::new();
         let mut threads = Vec::new();
         let (ready, is_ready) = mpsc::channel();
@@ -55,14 +57,14 @@ impl HubServer {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             listener.set_nonblocking(true).expect("a socket");
             addresses.push(listener.local_addr().expect("an address"));
-            let (snapshot, stopped) = (Arc::clone(&snapshot), stopped.clone());
+            let (served, stopped) = (served.clone(), stopped.clone());
             let ready = ready.clone();
             threads.push(std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build_local(LocalOptions::default())
                     .expect("a runtime");
-                runtime.block_on(run(worker, snapshot, listener, stopped, ready));
+                runtime.block_on(run(worker, served, listener, stopped, ready));
             }));
         }
         for _ in 0..workers {
@@ -71,8 +73,21 @@ impl HubServer {
         Self {
             addresses,
             hub,
+            snapshots,
+            reloaded: is_ready,
             stop,
             threads,
+        }
+    }
+
+    /// Has these lines in `[hubs.h]` from now on, as after a reload.
+    #[track_caller]
+    pub fn reload(&mut self, lines: &str) {
+        let snapshot = load(lines, Some(&self.snapshots.borrow()));
+        self.hub = Arc::clone(&snapshot.hubs[0]);
+        self.snapshots.send_replace(snapshot);
+        for _ in &self.threads {
+            self.reloaded.recv().expect("the worker follows");
         }
     }
 
@@ -118,16 +133,36 @@ impl Drop for HubServer {
     }
 }
 
+#[track_caller]
+fn load(lines: &str, previous: Option<&Snapshot>) -> Arc<Snapshot> {
+    let text = format!("[hubs.h]\n{lines}");
+    let loaded = config::parse(&text, Path::new("gateway.toml"));
+    let loaded = loaded.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let snapshot = sluicegate::server::load(&loaded.config, previous, &mut |_| {});
+    snapshot.unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The hub of a snapshot on a worker.
+fn hub_of(worker: usize, snapshot: &Snapshot, previous: Option<&WorkerHub>) -> Rc<WorkerHub> {
+    let layers = snapshot.registry.layers.iter();
+    let pools: Vec<Rc<LayerPool>> = layers
+        .map(|layer| Rc::new(LayerPool::new(Arc::clone(layer))))
+        .collect();
+    let hooks = HubChain::of(snapshot, 0, &pools).map(|chain| Rc::new(chain) as Rc<dyn Hooks>);
+    let hub = Arc::clone(&snapshot.hubs[0]);
+    Rc::new(WorkerHub::new(worker, hub, previous, hooks))
+}
+
 async fn run(
     worker: usize,
-    snapshot: Arc<Snapshot>,
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
     listener: TcpListener,
     mut stopped: watch::Receiver<Option<Duration>>,
     ready: mpsc::Sender<()>,
 ) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
-    let hub = Arc::clone(&snapshot.hubs[0]);
-    let hub = Rc::new(WorkerHub::new(worker, hub, None, None));
+    let mut snapshot = Arc::clone(&snapshots.borrow_and_update());
+    let mut hub = hub_of(worker, &snapshot, None);
     let mut connections = JoinSet::new();
     let _ = ready.send(());
     let grace = loop {
@@ -147,6 +182,11 @@ async fn run(
                     }
                 });
                 while connections.try_join_next().is_some() {}
+            }
+            Ok(()) = snapshots.changed() => {
+                snapshot = Arc::clone(&snapshots.borrow_and_update());
+                hub = hub_of(worker, &snapshot, Some(&hub));
+                let _ = ready.send(());
             }
             grace = stopped.wait_for(Option::is_some) => {
                 break grace.ok().and_then(|grace| *grace).unwrap_or_default();

@@ -12,7 +12,7 @@
 //!
 //! - [`Gateway`]: the gateway, in this process, on a free port
 //! - [`Process`]: the gateway's binary, in a process of its own
-//! - [`Upstream`], [`RawUpstream`], [`Refusing`]: what stands behind it
+//! - [`Upstream`], [`RawUpstream`], [`Holding`], [`Refusing`], [`TargetProcess`]: what stands behind it
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
@@ -26,25 +26,31 @@
 )]
 
 mod answer;
+mod browser;
 mod gateway;
 mod head;
+mod holding;
 mod hub;
 mod message;
 mod process;
 mod request;
 mod socket;
+mod target_process;
 mod upstream;
 mod wait;
 mod wire;
 
 pub use answer::Answer;
+pub use browser::{Browser, Window};
 pub use gateway::{Gateway, GatewayBuilder};
 pub use head::Head;
+pub use holding::Holding;
 pub use hub::HubServer;
 pub use message::{Body, Chunk, End, ReadError, Response, Transcript};
 pub use process::{Finished, Process};
 pub use request::RequestBuilder;
 pub use socket::{Frame, WebSocket, frame};
+pub use target_process::TargetProcess;
 pub use upstream::{RawUpstream, Received, Refusing, Upstream};
 pub use wait::{LIMIT, Signal, wait_until};
 pub use wire::Wire;

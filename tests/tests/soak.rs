@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sluicegate_tests::{Answer, Process, RequestBuilder, Upstream, Wire, wait_until};
+use sluicegate_tests::{
+    Answer, Process, RequestBuilder, TargetProcess, Upstream, Wire, wait_until,
+};
 
 /// What is asked for, in turn: method, path, body.
 const REQUESTS: [(&str, &str, usize); 5] = [
@@ -97,18 +99,6 @@ fn free() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// A target in a process of its own, on a port of its own, in front of `url`.
-fn apart(folder: &tempfile::TempDir, address: SocketAddr, url: &str) -> Process {
-    let file = folder.path().join("target.toml");
-    let text = format!(
-        "[server]\nworkers = 1\n[[listeners]]\naddress = \"{address}\"\n[upstreams.a]\ntargets = [{{ url = \"{url}\" }}]\n[[routes]]\npath = \"/{{*rest}}\"\nupstream = \"a\"\n"
-    );
-    std::fs::write(&file, text).unwrap();
-    let mut process = Process::gateway(["run", "--config", file.to_str().unwrap()]);
-    assert_eq!(process.address(), address);
-    process
-}
-
 /// A client that asks for everything in turn, over connections that it keeps for a while.
 fn client(address: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) -> Result<(), String> {
     let body = "x".repeat(20_000);
@@ -156,7 +146,7 @@ fn nothing_grows_and_nothing_fails() {
     let (steady, shaky) = (upstream(), upstream());
     let (listen, admin, target) = (free(), free(), free());
     let targets = [steady.url(), format!("http://{target}")];
-    let mut other = Some(apart(&folder, target, &shaky.url()));
+    let mut other = Some(TargetProcess::start_at(target, &shaky));
     let file = folder.path().join("gateway.toml");
     let write = |round: usize| {
         let text = configuration(round, &listen.to_string(), &admin.to_string(), &targets);
@@ -193,11 +183,10 @@ fn nothing_grows_and_nothing_fails() {
         // gateway's to mend.
         other = match other {
             Some(process) => {
-                process.signal("TERM");
-                let _ = process.wait();
+                process.stop();
                 None
             }
-            None => Some(apart(&folder, target, &shaky.url())),
+            None => Some(TargetProcess::start_at(target, &shaky)),
         };
         wait_until("requests are served", || {
             served.load(Ordering::SeqCst) >= served_before + 200

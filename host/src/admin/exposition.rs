@@ -170,10 +170,24 @@ fn plugins(text: &mut Text, subject: &Subject) {
         text.sample(name, &[("plugin", plugin)], made);
     }
     let name = "sluicegate_plugin_failures_total";
-    text.family(name, "counter", "Hooks of a plugin that failed.");
+    text.family(
+        name,
+        "counter",
+        "Hooks of a plugin that failed, by kind; those that were not called because it rests are among them.",
+    );
     for (plugin, counts) in &counts {
-        let failures = counts.failures.load(Ordering::Relaxed);
-        text.sample(name, &[("plugin", plugin)], failures);
+        for (kind, failures) in counts.failures.by_kind() {
+            text.sample(name, &[("plugin", plugin), ("kind", kind)], failures);
+        }
+    }
+    let name = "sluicegate_plugin_resting";
+    let help = "Whether a plugin, in one of its uses, is left alone for a while because it has failed too often.";
+    text.family(name, "gauge", help);
+    let layers = &snapshot.registry.layers;
+    for (plugin, _) in &counts {
+        let mut uses = layers.iter().filter(|layer| *layer.name == **plugin);
+        let rests = uses.any(|layer| layer.breaker.is_open());
+        text.sample(name, &[("plugin", plugin)], u8::from(rests));
     }
     let own = metrics::plugin_metrics();
     let name = "sluicegate_plugin_metric_count";

@@ -24,7 +24,6 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,12 +35,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::runtime::LocalOptions;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::Secret;
 use crate::server::reload::Running;
+use crate::side_thread::{SideThread, Stopped};
 use answer::Answer;
 
 /// Connections at a time. A monitor and a person need a handful.
@@ -64,8 +63,7 @@ pub struct Subject {
 #[derive(Debug)]
 pub struct Admin {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
+    _thread: SideThread,
 }
 
 impl Admin {
@@ -75,26 +73,12 @@ impl Admin {
     /// No thread.
     pub fn start(listener: TcpListener, subject: Subject) -> std::io::Result<Self> {
         let address = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
-        let thread = std::thread::Builder::new()
-            .name("admin".into())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build_local(LocalOptions::default());
-                match runtime {
-                    Ok(runtime) => {
-                        runtime.block_on(serve(listener, Arc::new(subject), stopped));
-                        // A reload that is still compiling is not waited for.
-                        runtime.shutdown_background();
-                    }
-                    Err(error) => tracing::error!("the admin listener does not run: {error}"),
-                }
-            })?;
+        let subject = Arc::new(subject);
+        // A reload that is still compiling is not waited for.
+        let thread = SideThread::start("admin", |stopped| serve(listener, subject, stopped))?;
         Ok(Self {
             address,
-            stop,
-            thread: Some(thread),
+            _thread: thread,
         })
     }
 
@@ -104,18 +88,7 @@ impl Admin {
     }
 }
 
-impl Drop for Admin {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the admin listener has panicked");
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, subject: Arc<Subject>, mut stopped: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, subject: Arc<Subject>, mut stopped: Stopped) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -129,7 +102,7 @@ async fn serve(listener: TcpListener, subject: Arc<Subject>, mut stopped: watch:
         let place = Arc::clone(&places).acquire_owned();
         let accepted = tokio::select! {
             accepted = async { (place.await, listener.accept().await) } => accepted,
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = stopped.wait() => return,
         };
         while connections.try_join_next().is_some() {}
         match accepted {

@@ -30,7 +30,7 @@ pub(super) fn answer(subject: &Subject) -> Answer {
         let state = json!({
             "instances": instances,
             "resting": layer.breaker.is_open(),
-            "failures": layer.counts.failures.load(Ordering::Relaxed),
+            "failures": layer.counts.failures.total(),
         });
         plugins.insert(layer.name.to_string(), state);
     }

@@ -13,6 +13,7 @@ pub(super) fn list(running: &Running) -> Value {
                 "in_flight": target.in_flight(),
                 "down": upstream.is_down(index),
                 "ejected": upstream.is_ejected(index),
+                "warming_up": upstream.is_warming_up(index),
                 "ejections": upstream.ejections(index),
             })
         });

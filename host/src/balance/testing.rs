@@ -108,15 +108,18 @@ pub(super) fn counts(
     counts
 }
 
-/// Asserts that counts are in proportion to weights, within five standard deviations of what
-/// independent draws would give (one false alarm in a million).
+/// Asserts that counts are in proportion to weights, within what independent draws would give but once in 500 million
+/// times (Bernstein's inequality). A multiple of the standard deviation would not do: of a few expected draws there are
+/// far more than that now and then, and a property test makes thousands of comparisons in each run.
 pub(super) fn assert_proportional(counts: &[usize], weights: &[u32]) {
     let draws: usize = counts.iter().sum();
     let total: u32 = weights.iter().sum();
     for (index, (count, weight)) in counts.iter().zip(weights).enumerate() {
         let share = f64::from(*weight) / f64::from(total);
         let expected = share * draws as f64;
-        let allowed = 5.0 * (expected * (1.0 - share)).sqrt() + 1.0;
+        let variance = expected * (1.0 - share);
+        let odds = 500e6_f64.ln();
+        let allowed = odds / 3.0 + ((odds / 3.0).powi(2) + 2.0 * odds * variance).sqrt();
         assert!(
             (*count as f64 - expected).abs() <= allowed,
             "target {index}: {count} of {draws} draws, expected {expected} ± {allowed}",

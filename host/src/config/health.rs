@@ -46,9 +46,7 @@ fn health(node: &Node<'_>) -> Option<HealthCheck> {
         unhealthy: section
             .read("unhealthy", |node| node.whole(COUNT))
             .unwrap_or(3),
-        slow_start: section
-            .read("slow_start", Node::duration_or_zero)
-            .unwrap_or(Duration::from_secs(10)),
+        slow_start: slow_start(&mut section),
     };
     section.finish();
     let connects = connect.as_ref().and_then(Node::boolean);
@@ -62,6 +60,13 @@ fn health(node: &Node<'_>) -> Option<HealthCheck> {
         _ => {}
     }
     Some(health)
+}
+
+/// The same for targets that checks bring back and for those whose ejection ends: an upstream may have either alone.
+fn slow_start(section: &mut Section<'_>) -> Duration {
+    section
+        .read("slow_start", Node::duration_or_zero)
+        .unwrap_or(Duration::from_secs(10))
 }
 
 fn path(node: &Node<'_>) -> Option<PathAndQuery> {
@@ -91,6 +96,7 @@ fn outliers(node: &Node<'_>) -> Option<Outliers> {
             .read("ejection", Node::duration)
             .unwrap_or(Duration::from_secs(30)),
         max_ejected: section.read("max_ejected", Node::share).unwrap_or(0.5),
+        slow_start: slow_start(&mut section),
     };
     section.finish();
     Some(outliers)
@@ -115,14 +121,18 @@ mod tests {
             failures: 5,
             ejection: Duration::from_secs(30),
             max_ejected: 0.5,
+            slow_start: Duration::from_secs(10),
         };
         assert_eq!(outliers("outliers = {}"), Some(defaults));
         assert_eq!(
-            outliers("outliers = { failures = 1, ejection = \"1ms\", max_ejected = 1 }"),
+            outliers(
+                "outliers = { failures = 1, ejection = \"1ms\", max_ejected = 1, slow_start = \"0s\" }"
+            ),
             Some(Outliers {
                 failures: 1,
                 ejection: Duration::from_millis(1),
-                max_ejected: 1.0
+                max_ejected: 1.0,
+                slow_start: Duration::ZERO,
             })
         );
     }

@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod model;
 mod name;
+mod places;
 mod plugin;
 mod plugin_use;
 mod problem;
@@ -40,6 +41,7 @@ use toml::de::DeTable;
 
 pub use hub::model::*;
 pub use model::*;
+pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;
@@ -52,8 +54,8 @@ struct Scope<'t> {
     plugins: Vec<&'t str>,
     /// The names under `[upstreams]`.
     upstreams: Vec<&'t str>,
-    /// Whether there are hubs: then there need not be routes.
-    has_hubs: bool,
+    /// The names under `[hubs]`.
+    hubs: Vec<&'t str>,
 }
 
 /// Reads and checks a configuration file.
@@ -132,7 +134,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         folder: absolute.parent().map(Path::to_path_buf).unwrap_or_default(),
         plugins: names(tree, "plugins"),
         upstreams: names(tree, "upstreams"),
-        has_hubs: !names(tree, "hubs").is_empty(),
+        hubs: names(tree, "hubs"),
     };
     let routes = route::read(&mut root, &scope);
     let config = Config {

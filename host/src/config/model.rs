@@ -13,6 +13,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
+use super::Places;
+
 /// A whole configuration file.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -155,8 +157,12 @@ pub struct Plugin {
     pub limits: PluginLimits,
     /// `breaker`
     pub breaker: Breaker,
+    /// `allow`
+    pub allow: Allow,
     /// `config` as JSON; `{}` where there is none.
     pub config: serde_json::Map<String, serde_json::Value>,
+    /// Where its parts stand.
+    pub places: Places,
     /// Where it stands in the file.
     pub origin: Origin,
 }
@@ -208,6 +214,8 @@ pub struct Breaker {
     pub failures: NonZeroU32,
     /// And the share of all calls that they are, 0 to 1. Default 0.5.
     pub rate: f64,
+    /// What two or more failures may cost a worker of computing time before they count as too many. Default 25 ms.
+    pub lost: Duration,
     /// The first pause; each further one is twice as long, up to a minute. Default 1 s.
     pub pause: Duration,
 }
@@ -217,9 +225,17 @@ impl Default for Breaker {
         Self {
             failures: NonZeroU32::MIN.saturating_add(19),
             rate: 0.5,
+            lost: Duration::from_millis(25),
             pause: Duration::from_secs(1),
         }
     }
+}
+
+/// `plugins.NAME.allow`: what a plugin may reach beyond what every plugin may.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// `hubs`: keys of `hubs` that it may send into.
+    pub hubs: Vec<String>,
 }
 
 /// One entry of a `plugins = [...]` list: `"name"` or `{ use = "name", config = {...} }`.
@@ -229,6 +245,8 @@ pub struct PluginUse {
     pub plugin: String,
     /// `config` of this use; it takes the place of the plugin's own. `None`: the plugin's own.
     pub config: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Where its parts stand.
+    pub places: Places,
     /// Where it stands in the file, for messages: `routes[0].plugins[1]`.
     pub origin: Origin,
 }
@@ -399,6 +417,8 @@ pub struct Outliers {
     pub ejection: Duration,
     /// The share of the targets that may be ejected at the same time, 0 to 1. Default 0.5.
     pub max_ejected: f64,
+    /// How long a target whose ejection has ended takes to get its whole share. Default 10 s.
+    pub slow_start: Duration,
 }
 
 /// `upstreams.NAME.health`

@@ -5,7 +5,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::Scope;
-use super::model::{Breaker, ComponentSource, Isolation, OnFailure, Origin, Plugin, PluginLimits};
+use super::model::{
+    Allow, Breaker, ComponentSource, Isolation, OnFailure, Origin, Plugin, PluginLimits,
+};
 use super::name;
 use super::reader::{Node, Section};
 
@@ -38,8 +40,9 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
     });
     let limits = limits(&mut section);
     let breaker = breaker(&mut section);
-    allow(&mut section);
-    let config = section.read("config", Node::json_object);
+    let allow = allow(&mut section, scope);
+    let config_node = section.take("config");
+    let config = config_node.as_ref().and_then(Node::json_object);
     section.finish();
     Some(Plugin {
         component: component?,
@@ -47,6 +50,8 @@ fn plugin(node: &Node<'_>, scope: &Scope<'_>) -> Option<Plugin> {
         isolation: isolation.unwrap_or(Isolation::Reuse),
         limits,
         breaker,
+        allow,
+        places: config_node.as_ref().map(Node::places).unwrap_or_default(),
         config: config.unwrap_or_default(),
         origin: Origin {
             path: node.path.clone(),
@@ -64,6 +69,7 @@ fn breaker(plugin: &mut Section<'_>) -> Breaker {
             .and_then(NonZeroU32::new)
             .unwrap_or(default.failures),
         rate: section.read("rate", Node::share).unwrap_or(default.rate),
+        lost: section.read("lost", Node::duration).unwrap_or(default.lost),
         pause: section
             .read("pause", Node::duration)
             .unwrap_or(default.pause),
@@ -116,7 +122,7 @@ fn limits(plugin: &mut Section<'_>) -> PluginLimits {
 }
 
 /// Grants are refused rather than ignored: the plugin would be missing what it was promised.
-fn allow(plugin: &mut Section<'_>) {
+fn allow(plugin: &mut Section<'_>, scope: &Scope<'_>) -> Allow {
     let mut section = plugin.section("allow");
     section.read("env", |node| {
         grants(node, "environment variables", r#"["HOME"]"#)
@@ -129,7 +135,17 @@ fn allow(plugin: &mut Section<'_>) {
     {
         store.problem("the store is not part of this version; found true; allowed: false");
     }
+    let hubs = section.read("hubs", |node| {
+        let names = node.items()?;
+        let known = names
+            .iter()
+            .filter_map(|name| name.name_of("hub", &scope.hubs));
+        Some(known.map(str::to_owned).collect())
+    });
     section.finish();
+    Allow {
+        hubs: hubs.unwrap_or_default(),
+    }
 }
 
 fn grants(node: &Node<'_>, what: &str, example: &str) -> Option<()> {
@@ -170,6 +186,7 @@ mod tests {
             (16 << 20, 64)
         );
         assert!(plugin.config.is_empty());
+        assert_eq!(plugin.breaker, Breaker::default());
     }
 
     #[test]
@@ -182,6 +199,7 @@ mod tests {
             isolation = "request"
             limits = { time = "1ms", wall = "1s", memory = "1MiB", instances = 1 }
             allow = { env = [], http = [], store = false }
+            breaker = { failures = 3, rate = 1, lost = "1s", pause = "2s" }
             [plugins.p.config]
             text = "a"
             numbers = [1, 0x10, 1.5, true]
@@ -204,6 +222,13 @@ mod tests {
             (plugin.limits.memory, plugin.limits.instances.get()),
             (1 << 20, 1)
         );
+        let breaker = Breaker {
+            failures: NonZeroU32::MIN.saturating_add(2),
+            rate: 1.0,
+            lost: Duration::from_secs(1),
+            pause: Duration::from_secs(2),
+        };
+        assert_eq!(plugin.breaker, breaker);
         assert_eq!(
             serde_json::Value::Object(plugin.config.clone()),
             json!({ "text": "a", "numbers": [1, 16, 1.5, true], "when": "2026-01-02", "deep": { "a": { "b": [{ "c": "d" }] } } })
@@ -271,8 +296,16 @@ mod tests {
                 "3: plugins.p.allow.store: the store is not part of this version; found true; allowed: false",
             ),
             (
+                "[plugins.p]\ncomponent = \"p\"\nallow.hubs = \"chat\"",
+                "3: plugins.p.allow.hubs: found \"chat\"; expected an array",
+            ),
+            (
+                "[plugins.p]\ncomponent = \"p\"\nallow.hubs = [\"chat\"]",
+                "3: plugins.p.allow.hubs[0]: no hub named \"chat\"; none is defined",
+            ),
+            (
                 "[plugins.p]\ncomponent = \"p\"\nallow.files = []",
-                "3: plugins.p.allow.files: unknown key; allowed here: env, http, store",
+                "3: plugins.p.allow.files: unknown key; allowed here: env, http, hubs, store",
             ),
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfig = []",
@@ -285,6 +318,10 @@ mod tests {
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfig.a = 9223372036854775808",
                 "3: plugins.p.config.a: found 9223372036854775808; expected a whole number from -9223372036854775808 to 9223372036854775807",
+            ),
+            (
+                "[plugins.p]\ncomponent = \"p\"\nbreaker.lost = \"0s\"",
+                "3: plugins.p.breaker.lost: found \"0s\"; expected a duration longer than zero",
             ),
             (
                 "[plugins.p]\ncomponent = \"p\"\nconfigs = {}",

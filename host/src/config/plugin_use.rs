@@ -15,15 +15,17 @@ pub(super) fn read_all(node: &Node<'_>, scope: &Scope<'_>) -> Option<Vec<PluginU
 }
 
 fn read(node: &Node<'_>, scope: &Scope<'_>) -> Option<PluginUse> {
-    let (plugin, config) = if node.as_str().is_some() {
-        (node.name_of("plugin", &scope.plugins), None)
+    let (plugin, config, config_node) = if node.as_str().is_some() {
+        (node.name_of("plugin", &scope.plugins), None, None)
     } else {
         let mut section = node
             .section(r#"a plugin's name, or a table such as { use = "NAME", config = {...} }"#)?;
         let plugin = section.require("use", "the name of a plugin");
-        let config = section.read("config", Node::json_object);
+        let config_node = section.take("config");
+        let config = config_node.as_ref().and_then(Node::json_object);
         section.finish();
-        (plugin?.name_of("plugin", &scope.plugins), config)
+        let plugin = plugin?.name_of("plugin", &scope.plugins);
+        (plugin, config, config_node)
     };
     let origin = Origin {
         path: node.path.clone(),
@@ -32,6 +34,7 @@ fn read(node: &Node<'_>, scope: &Scope<'_>) -> Option<PluginUse> {
     Some(PluginUse {
         plugin: plugin?.to_owned(),
         config,
+        places: config_node.as_ref().map(Node::places).unwrap_or_default(),
         origin,
     })
 }

@@ -229,6 +229,11 @@ impl<'t> Node<'t> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
+    /// The entries of a table whose keys are nobody's here; none where it is no table.
+    pub(super) fn entries(&self) -> Vec<(&'t str, Node<'t>)> {
+        entries(self.report, &self.path, self.value.as_table())
+    }
+
     /// A table; `expected` shows how one is written here.
     pub(super) fn section(&self, expected: &str) -> Option<Section<'t>> {
         let Some(table) = self.value.as_table() else {
@@ -314,10 +319,7 @@ impl<'t> Section<'t> {
 
     /// The entries of a table whose keys are names of the user's.
     pub(super) fn entries(&self) -> Vec<(&'t str, Node<'t>)> {
-        let entries = self.table.into_iter().flat_map(DeTable::iter);
-        entries
-            .map(|(key, value)| (key.get_ref().as_ref(), self.node(key.get_ref(), value)))
-            .collect()
+        entries(self.report, &self.path, self.table)
     }
 
     /// Reports the keys that nobody has asked for.
@@ -339,12 +341,37 @@ impl<'t> Section<'t> {
     }
 
     fn node(&self, key: &str, value: &'t toml::Spanned<DeValue<'t>>) -> Node<'t> {
-        Node {
-            report: self.report,
-            value: value.get_ref(),
-            path: join(&self.path, key),
-            line: self.report.line(value.span().start),
-        }
+        node(self.report, &self.path, key, value)
+    }
+}
+
+/// The entries of the table at `path`.
+fn entries<'t>(
+    report: &'t Report,
+    path: &str,
+    table: Option<&'t DeTable<'t>>,
+) -> Vec<(&'t str, Node<'t>)> {
+    let entries = table.into_iter().flat_map(DeTable::iter);
+    entries
+        .map(|(key, value)| {
+            let key = key.get_ref().as_ref();
+            (key, node(report, path, key, value))
+        })
+        .collect()
+}
+
+/// The value of a key of the table at `path`.
+fn node<'t>(
+    report: &'t Report,
+    path: &str,
+    key: &str,
+    value: &'t toml::Spanned<DeValue<'t>>,
+) -> Node<'t> {
+    Node {
+        report,
+        value: value.get_ref(),
+        path: join(path, key),
+        line: report.line(value.span().start),
     }
 }
 

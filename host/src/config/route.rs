@@ -34,7 +34,7 @@ pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Vec<Route> {
     let Some(items) = items else {
         return Vec::new();
     };
-    if items.is_empty() && !scope.has_hubs {
+    if items.is_empty() && scope.hubs.is_empty() {
         let upstream = scope.upstreams.first().copied().unwrap_or("NAME");
         let message = format!(
             "no route is defined; a minimal one is\n    [[routes]]\n    path = \"/{{*rest}}\"\n    upstream = \"{upstream}\""

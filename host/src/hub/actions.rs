@@ -55,8 +55,12 @@ impl WorkerHub {
                     return Some(Close::with_reason(code, reason));
                 }
                 Action::Close(..) => return Some(super::codes::PLUGIN),
-                Action::Forward => {
-                    if let Some(message) = &message {
+                Action::Forward | Action::Replace(_) => {
+                    let replaced = match &action {
+                        Action::Replace(message) => Some(message),
+                        _ => message.as_ref(),
+                    };
+                    if let Some(message) = replaced {
                         let (kind, payload) = worker::parts(message);
                         let close = self.take(&client, kind, payload).wait().await;
                         if close.is_some() {

@@ -80,7 +80,7 @@ impl WorkerHub {
             config.limits.connections_per_address,
         )?;
         let own_room = self.own_room(&exchange)?;
-        let welcome = match &self.hooks {
+        let welcome = match self.local.hooks() {
             None => Welcome::default(),
             Some(hooks) => match hooks.on_connect(exchange).await {
                 Ok(Admission::Accept(welcome)) => welcome,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::admit::Accepted;
 use super::client::{Birth, Client};
 use super::codes;
-use super::hooks::{ClientView, Message};
+use super::hooks::{ClientView, Hooks, Message};
 use super::protocol::event;
 use super::protocol::problem::Problem;
 use super::rate::{Rate, Verdict};
@@ -46,14 +46,9 @@ enum End {
     Broken(Close),
 }
 
-/// Serves a client until its connection ends; `read_ahead` is what came together with the request. Returns how many bytes the
-/// client has taken, and whether its connection ended with a closing handshake.
-pub async fn serve<S>(
-    hub: Rc<WorkerHub>,
-    accepted: Accepted,
-    stream: S,
-    read_ahead: Bytes,
-) -> (u64, bool)
+/// Serves a client until its connection ends; `read_ahead` is what came together with the request. Best spawned as a task
+/// of its own, so that what reads requests does not take up memory for as long as the client stays.
+pub async fn serve<S>(hub: Rc<WorkerHub>, accepted: Accepted, stream: S, read_ahead: Bytes)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -89,34 +84,34 @@ where
             .mul_f64(0.9 + 0.1 * rand::random::<f64>()),
         rate: limits.rate.map(|rate| Rate::new(rate, now)),
         stream,
-        sent: 0,
         client: Rc::clone(&client),
         hub: Rc::clone(&hub),
     };
     drop(read_ahead);
     let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
-    let view = hub.hooks.is_some().then(|| client.view());
+    let hooks = hub.local.hooks();
+    let hooks = hooks.filter(|hooks| !hooks.is_blind_to_ends());
+    let view = hooks.map(|hooks| (hooks, client.view()));
     drop(presence);
     let told = match &end {
         End::Gone => None,
         End::Theirs(close) => Some(close.clone().unwrap_or(Close::new(NO_STATUS, ""))),
         End::Ours(close) | End::Broken(close) => Some(close.clone()),
     };
-    let ended = told.is_some();
     // The closing handshake does not wait for plugins, nor they for it.
     // Boxed, so that a connection has no room for its end all its life.
     let closing = Box::pin(connection.close(end));
-    if let Some(view) = view {
-        let told = told.unwrap_or(Close::new(ABNORMAL, ""));
-        Box::pin(async {
-            tokio::join!(closing, disconnected(&hub, &client, view, told));
-        })
-        .await;
-    } else {
-        closing.await;
+    match view {
+        Some((hooks, view)) => {
+            let told = told.unwrap_or(Close::new(ABNORMAL, ""));
+            Box::pin(async {
+                tokio::join!(closing, disconnected(&hub, &client, &*hooks, view, told));
+            })
+            .await;
+        }
+        None => closing.await,
     }
     drop(accepted.seat);
-    (connection.sent, ended)
 }
 
 /// What a client is sent first, and the rooms that it is in from the start.
@@ -147,8 +142,13 @@ fn greet(
     }
 }
 
-async fn disconnected(hub: &Rc<WorkerHub>, client: &Rc<Client>, view: ClientView, close: Close) {
-    let Some(hooks) = &hub.hooks else { return };
+async fn disconnected(
+    hub: &Rc<WorkerHub>,
+    client: &Rc<Client>,
+    hooks: &dyn Hooks,
+    view: ClientView,
+    close: Close,
+) {
     let reason = close.reason.into_owned();
     if let Ok(actions) = hooks.on_disconnect(view, close.code, reason).await {
         let meant = |action: &super::hooks::Action| {
@@ -205,8 +205,6 @@ struct Connection<S> {
     /// Between pings; not the same for all, so that they don't all come at once.
     interval: Duration,
     rate: Option<Rate>,
-    /// Bytes that the client has taken.
-    sent: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -249,7 +247,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Poll::Ready(Err(_)) = result {
             return Poll::Ready(End::Gone);
         }
-        self.sent += written as u64;
         if is_paused && written > 0 {
             // It can't answer a ping that it has not come to yet; but it lives.
             self.heard = Instant::now();
@@ -327,7 +324,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Verdict::Refuse | Verdict::Flood => return Handled::Close(codes::FLOOD),
             }
         }
-        let Some(hooks) = &self.hub.hooks else {
+        let hooks = self.hub.local.hooks();
+        let Some(hooks) = hooks.filter(|hooks| !hooks.is_blind_to_messages()) else {
             return self.hub.take(&self.client, kind, &payload);
         };
         let bytes = payload.into_vec();
@@ -378,7 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// The closing handshake (RFC 6455, section 7.1), for as long as it may take.
-    async fn close(&mut self, end: End) {
+    async fn close(mut self, end: End) {
         // Whoever the other side waits for has gone with the connection.
         self.waiting = None;
         let _ = tokio::time::timeout(CLOSING, async {
@@ -408,15 +406,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn write_close(&mut self, close: &Close) -> std::io::Result<()> {
         self.client.outbox.borrow_mut().push(frame::close(close));
         let hub = Rc::clone(&self.hub);
-        let mut written = 0;
-        let result = std::future::poll_fn(|cx| {
+        std::future::poll_fn(|cx| {
             let mut output = hub.local.output.borrow_mut();
             let mut outbox = self.client.outbox.borrow_mut();
-            outbox.poll_write(cx, &mut self.stream, &mut output, &mut written)
+            outbox.poll_write(cx, &mut self.stream, &mut output, &mut 0)
         })
-        .await;
-        self.sent += written as u64;
-        result
+        .await
     }
 
     /// Reads until the other side's close frame; what comes before it is too late.

@@ -39,6 +39,16 @@ pub trait Hooks: fmt::Debug {
     ///
     /// [`Rejected`]: nothing more.
     fn on_disconnect(&self, client: ClientView, code: u16, reason: String) -> Answer<Vec<Action>>;
+
+    /// Whether no plugin sees messages: then [`Hooks::on_message`] says [`Action::Forward`] to all, and need not be asked.
+    fn is_blind_to_messages(&self) -> bool {
+        false
+    }
+
+    /// Whether no plugin sees the ends of connections: then [`Hooks::on_disconnect`] need not be told of them.
+    fn is_blind_to_ends(&self) -> bool {
+        false
+    }
 }
 
 /// A hook failed, and its plugin's `on_failure` is "reject". The log has been told why.
@@ -112,4 +122,6 @@ pub enum Action {
     /// The message is treated as if there were no hooks: a command of the hub protocol, an echo, a relayed message. In a
     /// hub of mode "hooks" there is nothing of the kind, and this does nothing.
     Forward,
+    /// As [`Action::Forward`], with this message in the place of the client's.
+    Replace(Message),
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::client::Client;
 use super::codes;
 use super::delivery::{Delivery, Inbox, Letters, Serial};
+use super::hooks::Hooks;
 use super::room::Room;
 use super::shared::Shared;
 use crate::websocket::close::Close;
@@ -34,6 +35,9 @@ pub struct Local {
     pub(super) input: RefCell<Box<[u8]>>,
     /// Room for one write.
     pub(super) output: RefCell<Vec<u8>>,
+    /// What decides about clients and their messages, in the newest configuration: who mends a plugin, or lists one, means
+    /// also those who are connected already. `None`: the hub alone.
+    hooks: RefCell<Option<Rc<dyn Hooks>>>,
     is_ending: Cell<bool>,
 }
 
@@ -49,6 +53,7 @@ impl Local {
             rooms: RefCell::default(),
             input: RefCell::new(vec![0; INPUT].into_boxed_slice()),
             output: RefCell::default(),
+            hooks: RefCell::default(),
             is_ending: Cell::new(false),
         });
         tokio::task::spawn_local(receive(Rc::downgrade(&local), letters));
@@ -56,6 +61,16 @@ impl Local {
             tokio::task::spawn_local(sweep(Rc::downgrade(&local)));
         }
         local
+    }
+
+    /// From now on these decide.
+    pub(super) fn decide_by(&self, hooks: Option<Rc<dyn Hooks>>) {
+        self.hooks.replace(hooks);
+    }
+
+    /// What decides now.
+    pub(super) fn hooks(&self) -> Option<Rc<dyn Hooks>> {
+        self.hooks.borrow().clone()
     }
 
     /// Whether no more clients are taken.

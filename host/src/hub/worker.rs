@@ -25,8 +25,6 @@ pub struct WorkerHub {
     pub hub: Arc<Hub>,
     /// Its clients.
     pub local: Rc<Local>,
-    /// What decides about them; `None`: the hub alone.
-    pub hooks: Option<Rc<dyn Hooks>>,
 }
 
 /// What has become of a message.
@@ -71,7 +69,7 @@ pub(super) struct Joining {
 
 impl WorkerHub {
     /// Has to be called on the worker's thread, within its runtime. `previous` is this worker's hub of the same name
-    /// under the configuration before.
+    /// under the configuration before, whose clients are from now on decided about by these `hooks`.
     pub fn new(
         worker: usize,
         hub: Arc<Hub>,
@@ -82,7 +80,8 @@ impl WorkerHub {
             .map(|previous| &previous.local)
             .filter(|local| Arc::ptr_eq(&local.shared, &hub.shared))
             .map_or_else(|| Local::start(worker, &hub.shared), Rc::clone);
-        Self { hub, local, hooks }
+        local.decide_by(hooks);
+        Self { hub, local }
     }
 
     /// What a message is in a hub without hooks.

@@ -11,11 +11,16 @@ pub struct RequestHandle;
 #[derive(Debug)]
 pub struct ResponseHandle;
 
+/// The host's side of `hub-types.client`: there is one client in a store at a time as well.
+#[derive(Debug)]
+pub struct ClientHandle;
+
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "full",
     with: {
         "sluicegate:plugin/http.request": RequestHandle,
         "sluicegate:plugin/http.response": ResponseHandle,
+        "sluicegate:plugin/hub-types.client": ClientHandle,
     },
 });

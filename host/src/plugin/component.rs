@@ -5,9 +5,11 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use super::bindings::Full;
 use super::bindings::exports::sluicegate::plugin::{
-    director, lifecycle, modifier, request_body, response_body,
+    director, hub, lifecycle, modifier, request_body, response_body,
 };
-use super::bindings::sluicegate::plugin::{http, log, metrics, subscription};
+use super::bindings::sluicegate::plugin::{
+    http, hub_publish, hub_types, log, metrics, subscription,
+};
 use super::hooks::Hooks;
 use super::state::State;
 use super::wasi;
@@ -20,6 +22,16 @@ pub struct Loaded {
     pub(super) request_body: Option<request_body::GuestIndices>,
     pub(super) modifier: Option<modifier::GuestIndices>,
     pub(super) response_body: Option<response_body::GuestIndices>,
+    pub(super) hub: Option<hub::GuestIndices>,
+    /// What it imports that has to be granted.
+    pub needs: Needs,
+}
+
+/// Imports that a configuration has to grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// `hub-publish`
+    pub hub_publish: bool,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -73,6 +85,8 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     log::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     metrics::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     subscription::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    hub_types::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    hub_publish::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     wasi::link(&mut linker)?;
     Ok(linker)
 }
@@ -88,7 +102,7 @@ impl Loaded {
         check_kind(bytes)?;
         let component = Component::new(linker.engine(), bytes)
             .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-        check_imports(&component)?;
+        let needs = check_imports(&component)?;
         let exports = |interface: &str| {
             component
                 .get_export_index(None, format!("{PACKAGE}{interface}@0.1.0"))
@@ -99,6 +113,7 @@ impl Loaded {
             exports("request-body"),
             exports("modifier"),
             exports("response-body"),
+            exports("hub"),
         ];
         if !found.contains(&true) {
             return Err(LoadError::NoHook {
@@ -116,6 +131,7 @@ impl Loaded {
             has_request_body,
             has_modifier,
             has_response_body,
+            has_hub,
         ] = found;
         let contract = |error: wasmtime::Error| LoadError::Contract(format!("{error:#}"));
         Ok(Self {
@@ -136,6 +152,11 @@ impl Loaded {
                 .then(|| response_body::GuestIndices::new(&pre))
                 .transpose()
                 .map_err(contract)?,
+            hub: has_hub
+                .then(|| hub::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(contract)?,
+            needs,
             pre,
         })
     }
@@ -147,6 +168,9 @@ impl Loaded {
             request_body: self.request_body.is_some(),
             modifier: self.modifier.is_some(),
             response_body: self.response_body.is_some(),
+            hub_connect: self.hub.is_some(),
+            hub_message: self.hub.is_some(),
+            hub_disconnect: self.hub.is_some(),
         }
     }
 }
@@ -165,8 +189,10 @@ fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-fn check_imports(component: &Component) -> Result<(), LoadError> {
+/// Refuses what nobody gives; returns what has to be granted.
+fn check_imports(component: &Component) -> Result<Needs, LoadError> {
     let engine = component.engine();
+    let mut needs = Needs::default();
     for (name, _) in component.component_type().imports(engine) {
         let interface = name.split('@').next().unwrap_or(name);
         let why = match interface {
@@ -174,8 +200,13 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
             | "sluicegate:plugin/log"
             | "sluicegate:plugin/metrics"
             | "sluicegate:plugin/subscription"
+            | "sluicegate:plugin/hub-types"
             | "wasi:filesystem/types"
             | "wasi:filesystem/preopens" => continue,
+            "sluicegate:plugin/hub-publish" => {
+                needs.hub_publish = true;
+                continue;
+            }
             _ if ["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:random/"]
                 .iter()
                 .any(|package| interface.starts_with(package)) =>
@@ -191,7 +222,7 @@ fn check_imports(component: &Component) -> Result<(), LoadError> {
             why,
         });
     }
-    Ok(())
+    Ok(needs)
 }
 
 fn export_names(component: &Component) -> String {

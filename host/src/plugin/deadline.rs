@@ -72,7 +72,7 @@ pub fn watch(store: &mut Store<State>) {
 }
 
 /// Time that this thread has computed.
-fn thread_time() -> Duration {
+pub(super) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(
         u64::try_from(time.tv_sec).unwrap_or(0),

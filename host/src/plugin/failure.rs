@@ -1,8 +1,9 @@
 //! How a hook can fail. All of it is for the log: the client learns that a plugin failed.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::HeaderValue;
 use wasmtime::{Trap, WasmBacktrace};
@@ -24,6 +25,12 @@ pub enum Hook {
     Modify,
     /// `response-body`: `open`, `receive` and the transform
     ResponseBody,
+    /// `hub.on-connect`
+    HubConnect,
+    /// `hub.on-message`
+    HubMessage,
+    /// `hub.on-disconnect`
+    HubDisconnect,
 }
 
 impl Hook {
@@ -35,6 +42,9 @@ impl Hook {
             Self::RequestBody => "request-body",
             Self::Modify => "modify",
             Self::ResponseBody => "response-body",
+            Self::HubConnect => "on-connect",
+            Self::HubMessage => "on-message",
+            Self::HubDisconnect => "on-disconnect",
         }
     }
 }
@@ -117,6 +127,30 @@ impl HookFailure {
         )
     }
 
+    /// The computing time that it has cost a worker whose hooks have `limit`, as far as that is worth a look: what failed
+    /// otherwise failed early.
+    pub fn cost(&self, limit: Duration) -> Duration {
+        match self {
+            // See `deadline`.
+            Self::Deadline { .. } => limit + limit / 2,
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// The kind of failure, as metrics call it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Guest(_) => "error",
+            Self::Deadline { .. } => "deadline",
+            Self::Trap { .. } => "trap",
+            Self::NoInstance(_) => "no-instance",
+            Self::Resting => "resting",
+            Self::Exhausted => "exhausted",
+            Self::BodyTooLarge(_) => "body-too-large",
+            Self::BadAnswer(_) => "bad-answer",
+        }
+    }
+
     /// Whether the instance may be used again. After a trap its memory may hold anything.
     pub fn spares_instance(&self) -> bool {
         matches!(
@@ -126,20 +160,65 @@ impl HookFailure {
     }
 }
 
-/// Counts a failed hook and writes it to the log, as far as the plugin's share of lines goes.
-pub fn report(layer: &Layer, hook: Hook, request_id: &HeaderValue, failure: &HookFailure) {
-    layer.counts.failures.fetch_add(1, Ordering::Relaxed);
+/// Failed hooks of a plugin, by [`HookFailure::kind`].
+#[derive(Debug, Default)]
+pub struct Failures(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Failures {
+    fn count(&self, failure: &HookFailure) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(failure.kind()).or_default() += 1;
+    }
+
+    /// How many of each kind that there was.
+    pub fn by_kind(&self) -> BTreeMap<&'static str, u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.by_kind().values().sum()
+    }
+}
+
+/// Counts a failed hook; whether there is room for it in the log.
+fn count(layer: &Layer, failure: &HookFailure) -> bool {
+    layer.counts.failures.count(failure);
     let Some(left_out) = layer.counts.failure_lines.admit() else {
-        return;
+        return false;
     };
-    let (plugin, hook) = (&*layer.name, hook.name());
-    let request_id = request_id.to_str().unwrap_or("-");
     if left_out > 0 {
+        let plugin = &*layer.name;
         tracing::warn!(plugin, "{left_out} lines about its failures were left out");
     }
+    true
+}
+
+/// Counts a failed hook and writes it to the log, as far as the plugin's share of lines goes.
+pub fn report(layer: &Layer, hook: Hook, request_id: &HeaderValue, failure: &HookFailure) {
+    if !count(layer, failure) {
+        return;
+    }
+    let (plugin, hook) = (&*layer.name, hook.name());
+    let request_id = request_id.to_str().unwrap_or("-");
     tracing::error!(plugin, hook, request_id, "plugin failed: {failure}");
     if let Some(stack) = failure.stack() {
         tracing::debug!(plugin, hook, request_id, "{stack}");
+    }
+}
+
+/// As [`report`], of a connection of a hub, whose request is long over.
+pub fn report_of_hub(layer: &Layer, hook: Hook, hub: &str, client: &str, failure: &HookFailure) {
+    if !count(layer, failure) {
+        return;
+    }
+    let (plugin, hook) = (&*layer.name, hook.name());
+    tracing::error!(plugin, hook, hub, client, "plugin failed: {failure}");
+    if let Some(stack) = failure.stack() {
+        tracing::debug!(plugin, hook, hub, client, "{stack}");
     }
 }
 

@@ -17,6 +17,12 @@ pub struct Hooks {
     pub modifier: bool,
     /// `response-body`
     pub response_body: bool,
+    /// `hub.on-connect`
+    pub hub_connect: bool,
+    /// `hub.on-message`
+    pub hub_message: bool,
+    /// `hub.on-disconnect`
+    pub hub_disconnect: bool,
 }
 
 impl Hooks {
@@ -28,16 +34,30 @@ impl Hooks {
             request_body: self.request_body && !skipped.request_body,
             modifier: self.modifier && !skipped.modifier,
             response_body: self.response_body && !skipped.response_body,
+            hub_connect: self.hub_connect && !skipped.hub_connect,
+            hub_message: self.hub_message && !skipped.hub_message,
+            hub_disconnect: self.hub_disconnect && !skipped.hub_disconnect,
         }
     }
 
-    /// Their names in the contract.
+    /// Whether there is one for the exchanges of routes.
+    pub fn is_for_routes(self) -> bool {
+        self.director || self.request_body || self.modifier || self.response_body
+    }
+
+    /// Whether there is one for the connections of hubs.
+    pub fn is_for_hubs(self) -> bool {
+        self.hub_connect || self.hub_message || self.hub_disconnect
+    }
+
+    /// The names of their interfaces in the contract.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         [
             (self.director, "director"),
             (self.request_body, "request-body"),
             (self.modifier, "modifier"),
             (self.response_body, "response-body"),
+            (self.is_for_hubs(), "hub"),
         ]
         .into_iter()
         .filter_map(|(there, name)| there.then_some(name))
@@ -51,6 +71,9 @@ impl Host for State {
             Hook::RequestBody => self.skipped.request_body = true,
             Hook::Modifier => self.skipped.modifier = true,
             Hook::ResponseBody => self.skipped.response_body = true,
+            Hook::HubConnect => self.skipped.hub_connect = true,
+            Hook::HubMessage => self.skipped.hub_message = true,
+            Hook::HubDisconnect => self.skipped.hub_disconnect = true,
         }
     }
 
@@ -58,9 +81,7 @@ impl Host for State {
         let interest = match hook {
             Hook::RequestBody => &mut self.interests.request,
             Hook::ResponseBody => &mut self.interests.response,
-            Hook::Director | Hook::Modifier => {
-                return Err("a hook of a head has no bodies to collect".to_owned());
-            }
+            _ => return Err("this hook has no bodies to collect".to_owned()),
         };
         *interest = Some(Interest::new(&types, limit)?);
         Ok(())

@@ -26,7 +26,7 @@ impl From<EditError> for WitEditError {
 
 impl Host for State {}
 
-type Edit = Result<(), WitEditError>;
+pub(super) type Edit = Result<(), WitEditError>;
 
 fn first(headers: &HeaderMap, name: &str) -> Option<Vec<u8>> {
     headers.get(name).map(|value| value.as_bytes().to_vec())
@@ -40,7 +40,7 @@ fn values(headers: &HeaderMap, name: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn fields(headers: &HeaderMap) -> Vec<Field> {
+pub(super) fn fields(headers: &HeaderMap) -> Vec<Field> {
     let owned = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), value.as_bytes().to_vec())
     };
@@ -48,7 +48,7 @@ fn fields(headers: &HeaderMap) -> Vec<Field> {
 }
 
 /// Makes several edits, up to the first that is refused.
-fn edit_all(mut fields: Fields<'_>, edits: Vec<HeaderEdit>) -> Edit {
+pub(super) fn edit_all(mut fields: Fields<'_>, edits: Vec<HeaderEdit>) -> Edit {
     for edit in edits {
         match edit {
             HeaderEdit::Set((name, value)) => fields.set(&name, value)?,

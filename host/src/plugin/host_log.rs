@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::bindings::sluicegate::plugin::log::{Host, Level};
+use super::host_hub::Caller;
 use super::registry::{Counts, Layer};
 use super::state::State;
 
@@ -59,6 +60,9 @@ impl Host for State {
         }
         let message = printable(&message);
         let plugin = &*self.output.plugin;
+        if let Some(caller) = &self.caller {
+            return write_of_hub(plugin, caller, level, &message);
+        }
         let request_id = self.exchange.request_id.to_str().unwrap_or("-");
         match level {
             Level::Trace => tracing::trace!(target: "plugin", plugin, request_id, "{message}"),
@@ -67,6 +71,18 @@ impl Host for State {
             Level::Warn => tracing::warn!(target: "plugin", plugin, request_id, "{message}"),
             Level::Error => tracing::error!(target: "plugin", plugin, request_id, "{message}"),
         }
+    }
+}
+
+/// A line that is about a connection of a hub, whose request is long over.
+fn write_of_hub(plugin: &str, caller: &Caller, level: Level, message: &str) {
+    let (hub, client) = (&*caller.hub, &*caller.client.id);
+    match level {
+        Level::Trace => tracing::trace!(target: "plugin", plugin, hub, client, "{message}"),
+        Level::Debug => tracing::debug!(target: "plugin", plugin, hub, client, "{message}"),
+        Level::Info => tracing::info!(target: "plugin", plugin, hub, client, "{message}"),
+        Level::Warn => tracing::warn!(target: "plugin", plugin, hub, client, "{message}"),
+        Level::Error => tracing::error!(target: "plugin", plugin, hub, client, "{message}"),
     }
 }
 

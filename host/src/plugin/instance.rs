@@ -4,11 +4,15 @@
 //! the memory limit of its store. The exchange moves into the store for the time of the call: two
 //! pointers change places.
 
+mod hub_hooks;
+
+use std::time::Duration;
+
 use wasmtime::Store;
 use wasmtime::component::{Resource, ResourceAny};
 
 use super::bindings::exports::sluicegate::plugin::{
-    director, modifier, request_body, response_body,
+    director, hub, modifier, request_body, response_body,
 };
 use super::bindings::sluicegate::plugin::http::{BodyKind, Reply};
 use super::bindings::{RequestHandle, ResponseHandle};
@@ -31,10 +35,13 @@ pub struct Instance {
     request_body: Option<request_body::Guest>,
     modifier: Option<modifier::Guest>,
     response_body: Option<response_body::Guest>,
+    hub: Option<hub::Guest>,
     /// Computing time of a hook, in ticks of the engine.
     ticks: u64,
     /// Hooks that it has been leased for.
     pub uses: u32,
+    /// The computing time that it took to make it, and will take to make another one.
+    pub cost: Duration,
 }
 
 impl std::fmt::Debug for Instance {
@@ -47,6 +54,10 @@ impl std::fmt::Debug for Instance {
 
 /// What a director decided.
 pub type Direction = director::Direction;
+/// What a hub's plugin decided about a connection.
+pub type Admission = hub::Admission;
+/// What a hub's plugin wants done.
+pub type Action = hub::Action;
 /// What a modifier decided.
 pub type Change = modifier::Change;
 
@@ -89,12 +100,16 @@ fn response() -> Resource<ResponseHandle> {
     Resource::new_borrow(1)
 }
 
+fn not_exported() -> wasmtime::Error {
+    wasmtime::Error::msg("the hook is not exported")
+}
+
 impl Instance {
-    /// Instantiates a layer's component and configures it.
+    /// Instantiates a layer's component and configures it, for which it has so much computing time.
     ///
     /// # Errors
     /// `Guest` where it refuses its configuration.
-    pub fn new(layer: &Layer) -> Result<Self, HookFailure> {
+    pub fn new(layer: &Layer, limit: Duration) -> Result<Self, HookFailure> {
         let component = &layer.component;
         let no_instance = |error: wasmtime::Error| HookFailure::NoInstance(format!("{error:#}"));
         let state = State::new(layer);
@@ -104,8 +119,7 @@ impl Instance {
         // name the same bytes over and over.
         store.set_hostcall_fuel(layer.limits.memory);
         store.set_max_component_handles(MAX_HANDLES);
-        // Setting up (compiling patterns, say) may take longer than a hook.
-        store.set_epoch_deadline(ticks(layer.limits.wall));
+        store.set_epoch_deadline(ticks(limit));
         deadline::watch(&mut store);
         let instance =
             component
@@ -144,11 +158,21 @@ impl Instance {
                 .map(|hook| hook.load(&mut store, &instance))
                 .transpose()
                 .map_err(no_instance)?,
+            hub: component
+                .hub
+                .as_ref()
+                .map(|hook| hook.load(&mut store, &instance))
+                .transpose()
+                .map_err(no_instance)?,
             store,
             ticks: ticks(layer.limits.time),
             uses: 0,
+            cost: Duration::ZERO,
         };
-        guests.configured(&lifecycle, &layer.config)
+        let mut instance = guests.configured(&lifecycle, &layer.config)?;
+        // Not before: a configuration that is only looked at sends nothing.
+        instance.store.data_mut().hubs = layer.hubs.clone();
+        Ok(instance)
     }
 
     fn configured(
@@ -286,22 +310,21 @@ impl Instance {
         transform: ResourceAny,
         chunk: Option<&[u8]>,
     ) -> Result<Vec<u8>, HookFailure> {
-        self.call_without_exchange(|this| {
-            let gone = || wasmtime::Error::msg("the hook is not exported");
-            match side {
-                Side::Request => {
-                    let guest = this.request_body.as_ref().ok_or_else(gone)?.transform();
-                    match chunk {
-                        Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
-                        None => guest.call_finish(&mut this.store, transform),
-                    }
+        self.call_without_exchange(|this| match side {
+            Side::Request => {
+                let guest = this.request_body.as_ref();
+                let guest = guest.ok_or_else(not_exported)?.transform();
+                match chunk {
+                    Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
+                    None => guest.call_finish(&mut this.store, transform),
                 }
-                Side::Response => {
-                    let guest = this.response_body.as_ref().ok_or_else(gone)?.transform();
-                    match chunk {
-                        Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
-                        None => guest.call_finish(&mut this.store, transform),
-                    }
+            }
+            Side::Response => {
+                let guest = this.response_body.as_ref();
+                let guest = guest.ok_or_else(not_exported)?.transform();
+                match chunk {
+                    Some(chunk) => guest.call_push(&mut this.store, transform, chunk),
+                    None => guest.call_finish(&mut this.store, transform),
                 }
             }
         })

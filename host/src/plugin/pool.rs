@@ -1,5 +1,9 @@
 //! Instances that wait for their next use, per worker.
 //!
+//! Making one takes tens of microseconds with most plugins, and is done where it is needed. One whose configuration takes longer
+//! than a hook may (it compiles a thousand patterns, say) has its instances made on a thread apart, one at a time,
+//! while the worker goes on: who needs one waits for it.
+//!
 //! A hook call is synchronous, so a worker needs one instance of a layer at a time; more exist only
 //! while bodies stream through the plugin, each of which keeps its instance to its end. Nothing
 //! of an exchange stays in an instance that is given back, except what the guest itself keeps in
@@ -11,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::failure::HookFailure;
 use super::instance::Instance;
@@ -27,8 +31,21 @@ pub struct LayerPool {
     /// The layer.
     pub layer: Arc<Layer>,
     idle: RefCell<Vec<Instance>>,
+    /// Instances that exist or are being made.
     live: Cell<usize>,
+    /// Whether one is being made on a thread apart.
+    making: Cell<bool>,
     returned: Notify,
+}
+
+/// Why there is no instance at once.
+enum NotNow {
+    /// All are in use.
+    InUse,
+    /// There may be another one, which has to be made on a thread apart.
+    ToBeMade,
+    /// None could be made.
+    Failed(HookFailure),
 }
 
 impl LayerPool {
@@ -38,6 +55,7 @@ impl LayerPool {
             layer,
             idle: RefCell::default(),
             live: Cell::new(0),
+            making: Cell::new(false),
             returned: Notify::new(),
         }
     }
@@ -46,11 +64,15 @@ impl LayerPool {
     ///
     /// # Errors
     /// See [`HookFailure`].
-    pub fn warm(self: &Rc<Self>) -> Result<(), HookFailure> {
-        if self.layer.isolation == Isolation::Reuse {
-            drop(self.try_lease()?);
+    pub async fn warm(self: &Rc<Self>) -> Result<(), HookFailure> {
+        if self.layer.isolation == Isolation::Request {
+            return Ok(());
         }
-        Ok(())
+        match self.try_lease() {
+            Ok(_) => Ok(()),
+            Err(NotNow::Failed(failure)) => Err(failure),
+            Err(NotNow::InUse | NotNow::ToBeMade) => self.make_apart().await,
+        }
     }
 
     /// An instance, a kept one or a new one. Waits, up to `limits.wall`, while
@@ -62,26 +84,22 @@ impl LayerPool {
         if !self.layer.breaker.admits(Instant::now) {
             return Err(HookFailure::Resting);
         }
-        let leased = self.lease_admitted().await;
-        if let Err(failure) = &leased
-            && failure.counts_against_plugin()
-        {
-            self.layer.has_failed();
-        }
-        leased
+        self.lease_admitted().await
     }
 
     async fn lease_admitted(self: &Rc<Self>) -> Result<Lease, HookFailure> {
         match self.try_lease() {
-            Err(HookFailure::Exhausted) => {}
-            result => return result,
+            Ok(lease) => return Ok(lease),
+            Err(NotNow::Failed(failure)) => return Err(failure),
+            Err(NotNow::InUse | NotNow::ToBeMade) => {}
         }
         let wait = Box::pin(async {
             loop {
-                self.returned.notified().await;
                 match self.try_lease() {
-                    Err(HookFailure::Exhausted) => {}
-                    result => return result,
+                    Ok(lease) => return Ok(lease),
+                    Err(NotNow::Failed(failure)) => return Err(failure),
+                    Err(NotNow::ToBeMade) if !self.making.get() => self.make_apart().await?,
+                    Err(NotNow::InUse | NotNow::ToBeMade) => self.returned.notified().await,
                 }
             }
         });
@@ -90,28 +108,79 @@ impl LayerPool {
             .unwrap_or(Err(HookFailure::Exhausted))
     }
 
-    fn try_lease(self: &Rc<Self>) -> Result<Lease, HookFailure> {
+    fn try_lease(self: &Rc<Self>) -> Result<Lease, NotNow> {
         let idle = self.idle.borrow_mut().pop();
-        let instance = match idle {
-            Some(instance) => instance,
-            None if self.live.get() >= self.layer.limits.instances.get() => {
-                return Err(HookFailure::Exhausted);
-            }
-            None => {
-                let instance = Instance::new(&self.layer)?;
+        if let Some(instance) = idle {
+            return Ok(self.lend(instance));
+        }
+        if self.live.get() >= self.layer.limits.instances.get() {
+            return Err(NotNow::InUse);
+        }
+        if self.layer.is_slow() {
+            return Err(NotNow::ToBeMade);
+        }
+        match self.layer.make_within(self.layer.limits.time) {
+            Ok(instance) => {
                 self.live.set(self.live.get() + 1);
-                self.layer.counts.instances.fetch_add(1, Ordering::Relaxed);
-                self.layer.counts.made.fetch_add(1, Ordering::Relaxed);
-                instance
+                Ok(self.lend(self.count(instance)))
             }
-        };
-        Ok(Lease {
-            instance: Some(instance),
-            pool: Rc::clone(self),
-        })
+            // It was quick when it was loaded. It gets its time, but none of the worker's.
+            Err(HookFailure::Deadline { .. }) => {
+                self.layer.turns_slow();
+                Err(NotNow::ToBeMade)
+            }
+            Err(failure) => Err(NotNow::Failed(failure)),
+        }
     }
 
-    /// Instances that exist, idle or in use.
+    /// Has an instance made on a thread apart, to wait with the others that are idle. That goes to its end even where nobody
+    /// waits for it any more.
+    async fn make_apart(self: &Rc<Self>) -> Result<(), HookFailure> {
+        let (say, said) = oneshot::channel();
+        self.making.set(true);
+        self.live.set(self.live.get() + 1);
+        let pool = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let layer = Arc::clone(&pool.layer);
+            let making = move || layer.make_within(layer.limits.wall);
+            let made = tokio::task::spawn_blocking(making).await;
+            let made = made.unwrap_or_else(|error| Err(HookFailure::NoInstance(error.to_string())));
+            pool.making.set(false);
+            let outcome = match made {
+                Ok(instance) => {
+                    pool.idle.borrow_mut().push(pool.count(instance));
+                    Ok(())
+                }
+                Err(failure) => {
+                    pool.live.set(pool.live.get().saturating_sub(1));
+                    Err(failure)
+                }
+            };
+            // Who asked for it uses it, and then it is the next one's. Where it came to nothing, or he has gone, it is the next
+            // one's turn at once.
+            let has_failed = outcome.is_err();
+            if say.send(outcome).is_err() || has_failed {
+                pool.returned.notify_one();
+            }
+        });
+        let gone = || HookFailure::NoInstance("the worker ends".to_owned());
+        said.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    fn count(&self, instance: Instance) -> Instance {
+        self.layer.counts.instances.fetch_add(1, Ordering::Relaxed);
+        self.layer.counts.made.fetch_add(1, Ordering::Relaxed);
+        instance
+    }
+
+    fn lend(self: &Rc<Self>, instance: Instance) -> Lease {
+        Lease {
+            instance: Some(instance),
+            pool: Rc::clone(self),
+        }
+    }
+
+    /// Instances that exist, idle or in use, or are being made.
     pub fn live(&self) -> usize {
         self.live.get()
     }
@@ -134,8 +203,8 @@ impl LayerPool {
 
 impl Drop for LayerPool {
     fn drop(&mut self) {
-        // Instances in use hold the pool: all that are left are idle.
-        let left = self.live.get();
+        // Instances in use hold the pool, and so does one that is being made: all that are left are idle.
+        let left = self.idle.borrow().len();
         self.layer
             .counts
             .instances
@@ -167,7 +236,11 @@ impl Lease {
         instance.uses += 1;
         let result = call(instance);
         match &result {
-            Err(failure) if failure.counts_against_plugin() => self.pool.layer.has_failed(),
+            Err(failure) if failure.counts_against_plugin() => {
+                let replacement = instance.cost;
+                let layer = &self.pool.layer;
+                layer.has_failed(failure.cost(layer.limits.time) + replacement);
+            }
             _ => self.pool.layer.has_succeeded(),
         }
         if let Err(failure) = &result

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use twox_hash::XxHash64;
@@ -12,14 +12,16 @@ use wasmtime::component::Linker;
 
 use super::breaker::{self, Breaker};
 use super::component::{LoadError, Loaded};
-use super::failure::HookFailure;
+use super::deadline::thread_time;
+use super::failure::{Failures, HookFailure};
 use super::hooks::Hooks;
+use super::host_hub_publish::{Grant, Outlet};
 use super::instance::Instance;
 use super::interest::Interests;
 use super::state::State;
 use super::{builtin, engine};
 use crate::config::{
-    self, ComponentSource, Config, Isolation, OnFailure, PluginLimits, PluginUse, Problem,
+    self, ComponentSource, Config, Isolation, OnFailure, Origin, PluginLimits, PluginUse, Problem,
 };
 use crate::observe::throttle::Throttle;
 
@@ -31,7 +33,7 @@ pub struct Counts {
     /// Instances that were made.
     pub made: AtomicU64,
     /// Hooks that failed.
-    pub failures: AtomicU64,
+    pub failures: Failures,
     /// Lines that it writes to the log itself.
     pub lines: Throttle,
     /// Lines about its failures.
@@ -43,7 +45,7 @@ impl Default for Counts {
         Self {
             instances: AtomicUsize::default(),
             made: AtomicU64::default(),
-            failures: AtomicU64::default(),
+            failures: Failures::default(),
             lines: Throttle::new(100, 20),
             failure_lines: Throttle::new(10, 10),
         }
@@ -69,17 +71,47 @@ pub struct Layer {
     pub hooks: Hooks,
     /// Bodies that need not be asked about.
     pub interests: Interests,
+    /// Hubs that it may send into.
+    pub hubs: Grant,
     /// What is counted of the plugin.
     pub counts: Arc<Counts>,
     /// Leaves it alone when it keeps failing.
     pub breaker: Breaker,
     breaker_settings: config::Breaker,
+    is_slow: AtomicBool,
 }
 
 impl Layer {
-    /// A call has failed in a way that says something about the plugin.
-    pub(super) fn has_failed(&self) {
-        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now()) {
+    /// Whether making an instance takes longer than a hook may: too long for a worker's thread.
+    pub(super) fn is_slow(&self) -> bool {
+        self.is_slow.load(Ordering::Relaxed)
+    }
+
+    /// From now on [`Self::is_slow`].
+    pub(super) fn turns_slow(&self) {
+        self.is_slow.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes an instance, for which it has so much computing time. Where that comes to nothing it counts against the plugin.
+    pub(super) fn make_within(&self, limit: Duration) -> Result<Instance, HookFailure> {
+        let began = thread_time();
+        let made = Instance::new(self, limit);
+        let cost = thread_time().saturating_sub(began);
+        match made {
+            Ok(mut instance) => {
+                instance.cost = cost;
+                Ok(instance)
+            }
+            Err(failure) => {
+                self.has_failed(cost);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A call has failed in a way that says something about the plugin, and has cost so much computing time.
+    pub(super) fn has_failed(&self, cost: Duration) {
+        if let Some(breaker::Change::Opened(pause)) = self.breaker.failed(Instant::now(), cost) {
             tracing::error!(
                 plugin = &*self.name,
                 "failed too often: not called for {pause:?}, its on_failure is applied"
@@ -89,7 +121,7 @@ impl Layer {
 
     /// A call has come to its end.
     pub(super) fn has_succeeded(&self) {
-        if self.breaker.succeeded() == Some(breaker::Change::Closed) {
+        if self.breaker.succeeded(Instant::now) == Some(breaker::Change::Closed) {
             tracing::info!(plugin = &*self.name, "called again");
         }
     }
@@ -103,6 +135,7 @@ impl Layer {
             && self.limits == other.limits
             && self.breaker_settings == other.breaker_settings
             && self.config == other.config
+            && self.hubs.names() == other.hubs.names()
     }
 }
 
@@ -117,6 +150,8 @@ pub struct Registry {
     /// Components by what their files hold, so that one that has not changed is not compiled again.
     components: HashMap<Digest, Arc<Loaded>>,
     counts: BTreeMap<String, Arc<Counts>>,
+    /// Where plugins find the running hubs.
+    pub outlet: Arc<Outlet>,
 }
 
 /// Tells apart what a component's file holds: two hashes (XXH64 with different seeds) and the length.
@@ -172,9 +207,11 @@ impl Registry {
         progress: Progress<'_>,
     ) -> Result<Self, Vec<Problem>> {
         let counts = previous.map_or_else(BTreeMap::new, |previous| previous.counts.clone());
+        let outlet = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.outlet));
         if config.plugins.is_empty() {
             return Ok(Self {
                 counts,
+                outlet,
                 ..Self::default()
             });
         }
@@ -198,6 +235,7 @@ impl Registry {
             registry: Self {
                 engine: Some((engine, settings)),
                 counts,
+                outlet,
                 ..Self::default()
             },
             problems: Vec::new(),
@@ -213,13 +251,11 @@ impl Registry {
                 Event::Refused
             });
         }
-        let uses = config
-            .server
-            .plugins
-            .iter()
-            .chain(config.routes.iter().flat_map(|route| &route.plugins));
-        for plugin_use in uses {
-            loader.add_use(plugin_use);
+        for plugin_use in uses_on_routes(config) {
+            loader.add_use(plugin_use, Place::Route);
+        }
+        for plugin_use in uses_in_hubs(config) {
+            loader.add_use(plugin_use, Place::Hub);
         }
         if loader.problems.is_empty() {
             Ok(loader.registry)
@@ -244,6 +280,24 @@ impl Registry {
     }
 }
 
+/// Where a plugin is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// `server.plugins` or `routes[].plugins`
+    Route,
+    /// `hubs.NAME.plugins`
+    Hub,
+}
+
+fn uses_on_routes(config: &Config) -> impl Iterator<Item = &PluginUse> {
+    let routes = config.routes.iter().flat_map(|route| &route.plugins);
+    config.server.plugins.iter().chain(routes)
+}
+
+fn uses_in_hubs(config: &Config) -> impl Iterator<Item = &PluginUse> {
+    config.hubs.values().flat_map(|hub| &hub.plugins)
+}
+
 fn settings(config: &Config) -> engine::Settings {
     let per_worker: usize = config
         .plugins
@@ -251,12 +305,7 @@ fn settings(config: &Config) -> engine::Settings {
         .map(|plugin| plugin.limits.instances.get())
         .sum();
     // One more for each use, for the instance that a check makes.
-    let uses = config.server.plugins.len()
-        + config
-            .routes
-            .iter()
-            .map(|route| route.plugins.len())
-            .sum::<usize>();
+    let uses = uses_on_routes(config).chain(uses_in_hubs(config)).count();
     let instances = per_worker
         .max(uses)
         .saturating_mul(config.server.workers.get())
@@ -304,22 +353,36 @@ impl<'a> Loader<'a> {
             .components
             .entry(source)
             .or_insert_with(|| load(linker, previous, known, source));
-        let Err(message) = loaded else { return true };
+        let message = match loaded {
+            Ok(component) if component.needs.hub_publish && plugin.allow.hubs.is_empty() => {
+                NOT_GRANTED.to_owned()
+            }
+            Ok(_) => return true,
+            Err(message) => message.clone(),
+        };
         self.problems.push(Problem {
             path: format!("plugins.{name}.component"),
             line: plugin.origin.line,
-            message: message.clone(),
+            message,
         });
         false
     }
 
-    fn add_use(&mut self, plugin_use: &PluginUse) {
+    fn add_use(&mut self, plugin_use: &PluginUse, place: Place) {
         let Some(plugin) = self.config.plugins.get(&plugin_use.plugin) else {
             return;
         };
         let Some(Ok(component)) = self.components.get(&plugin.component) else {
             return;
         };
+        if let Some(message) = misplaced(&plugin_use.plugin, component.hooks(), place) {
+            self.problems.push(Problem {
+                path: plugin_use.origin.path.clone(),
+                line: plugin_use.origin.line,
+                message,
+            });
+            return;
+        }
         let Some(settings) = settings_text(self.config, plugin_use) else {
             return;
         };
@@ -336,8 +399,10 @@ impl<'a> Loader<'a> {
             component: Arc::clone(component),
             hooks: component.hooks(),
             interests: Interests::default(),
+            hubs: Grant::new(&plugin.allow.hubs, &self.registry.outlet),
             breaker: Breaker::new(plugin.breaker),
             breaker_settings: plugin.breaker,
+            is_slow: AtomicBool::new(false),
             counts: Arc::clone(
                 self.registry
                     .counts
@@ -354,8 +419,11 @@ impl<'a> Loader<'a> {
             self.registry.layers.push(kept);
             return;
         }
-        match Instance::new(&layer) {
+        match layer.make_within(layer.limits.wall) {
             Ok(mut instance) => {
+                if instance.cost > layer.limits.time {
+                    layer.turns_slow();
+                }
                 layer.interests = instance.take_interests();
                 layer.hooks = layer.hooks.without(instance.skipped());
                 self.registry.index.insert(key, self.registry.layers.len());
@@ -367,31 +435,50 @@ impl<'a> Loader<'a> {
 
     /// A plugin's no, under the key that its configuration stands at.
     fn refused(&self, plugin_use: &PluginUse, failure: &HookFailure) -> Problem {
-        let own = self.config.plugins.get(&plugin_use.plugin);
-        let (path, line) = match (&plugin_use.config, own) {
-            (None, Some(plugin)) => (
-                format!("plugins.{}.config", plugin_use.plugin),
-                plugin.origin.line,
-            ),
-            _ => (
-                format!("{}.config", plugin_use.origin.path),
-                plugin_use.origin.line,
-            ),
+        let name = &plugin_use.plugin;
+        let own = self.config.plugins.get(name);
+        let (whole, places) = match (&plugin_use.config, own) {
+            (None, Some(plugin)) => (&plugin.origin, &plugin.places),
+            _ => (&plugin_use.origin, &plugin_use.places),
         };
-        let message = match failure {
+        let whole = Origin {
+            path: format!("{}.config", whole.path),
+            line: whole.line,
+        };
+        let (place, message) = match failure {
             HookFailure::Guest(text) => {
-                format!("plugin \"{}\" refuses it: {text}", plugin_use.plugin)
+                let (place, what) = places.named_by(text).unwrap_or((&whole, text));
+                (place, format!("plugin \"{name}\" refuses it: {what}"))
             }
-            failure => format!(
-                "plugin \"{}\" failed in configure: {failure}",
-                plugin_use.plugin
+            failure => (
+                &whole,
+                format!("plugin \"{name}\" failed in configure: {failure}"),
             ),
         };
         Problem {
-            path,
-            line,
+            path: place.path.clone(),
+            line: place.line,
             message,
         }
+    }
+}
+
+const NOT_GRANTED: &str = "the component imports sluicegate:plugin/hub-publish@0.1.0, which sends into hubs; \
+    grant it the ones that it may send into with `allow = { hubs = [\"NAME\"] }`";
+
+/// What is wrong with listing a plugin where nothing that it exports is ever called.
+fn misplaced(name: &str, hooks: Hooks, place: Place) -> Option<String> {
+    let found = || hooks.names().collect::<Vec<_>>().join(", ");
+    match place {
+        Place::Route if !hooks.is_for_routes() => Some(format!(
+            "plugin \"{name}\" has no hooks for routes, it exports {}; list it in hubs.NAME.plugins",
+            found()
+        )),
+        Place::Hub if !hooks.is_for_hubs() => Some(format!(
+            "plugin \"{name}\" has no hooks for hubs, it exports {}; list it in the plugins of a route or of the server",
+            found()
+        )),
+        _ => None,
     }
 }
 

@@ -7,13 +7,29 @@ use super::bindings::sluicegate::plugin::http::Reply;
 use super::failure::HookFailure;
 use super::host_log::printable;
 use crate::exchange::body::ResponseBody;
+use crate::exchange::edit::Budget;
 use crate::exchange::{Exchange, ResponseHead, edit, representation};
 
 /// Puts a plugin's own answer into the exchange; returns its body.
 pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBody, HookFailure> {
+    let (head, body) = checked(reply, exchange.snapshot.head_budget)?;
+    exchange.response = Some(head);
+    if has_no_body(exchange) {
+        return Ok(ResponseBody::Empty);
+    }
+    if let Some(response) = &mut exchange.response {
+        representation::collected(&mut response.headers, body.len());
+    }
+    Ok(ResponseBody::whole(body))
+}
+
+/// A plugin's own answer as a head and a body, if it is one that can be sent.
+pub(super) fn checked(
+    reply: Reply,
+    budget: Budget,
+) -> Result<(ResponseHead, Vec<u8>), HookFailure> {
     let status = edit::status(reply.status)
         .map_err(|_| HookFailure::BadAnswer(format!("status {}", reply.status)))?;
-    let budget = exchange.snapshot.head_budget;
     let bytes: usize = reply
         .headers
         .iter()
@@ -43,14 +59,7 @@ pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBo
             }
         }
     }
-    exchange.response = Some(ResponseHead::new(status, headers));
-    if has_no_body(exchange) {
-        return Ok(ResponseBody::Empty);
-    }
-    if let Some(response) = &mut exchange.response {
-        representation::collected(&mut response.headers, reply.body.len());
-    }
-    Ok(ResponseBody::whole(reply.body))
+    Ok((ResponseHead::new(status, headers), reply.body))
 }
 
 /// Whether this response has no body whatever its head says (RFC 9112, section 6.3).

@@ -7,6 +7,8 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::deadline::Deadline;
 use super::hooks::Hooks;
+use super::host_hub::Caller;
+use super::host_hub_publish::Grant;
 use super::host_log::Output;
 use super::interest::Interests;
 use super::registry::Layer;
@@ -20,6 +22,10 @@ const MAX_RESOURCES: usize = 1_000;
 pub struct State {
     /// The exchange that is inside of the instance for the time of a call; a vacant one otherwise.
     pub exchange: Box<Exchange>,
+    /// The connection that a hub's hook is called for, for the time of the call.
+    pub caller: Option<Caller>,
+    /// The hubs that the plugin may send into: none while it is configured.
+    pub hubs: Grant,
     /// The plugin's own lines in the log.
     pub output: Output,
     /// Hooks that the guest said, while it was configured, it does not need.
@@ -51,6 +57,8 @@ impl State {
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             exchange: Box::new(Exchange::vacant()),
+            caller: None,
+            hubs: Grant::default(),
             skipped: Hooks::default(),
             interests: Interests::default(),
             deadline: Deadline::new(limits.time, limits.wall),

@@ -3,14 +3,12 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::{IpAddr, TcpListener};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::{HeaderValue, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -66,14 +64,8 @@ pub async fn accept(
         }
     };
     let admit = |stream, peer: std::net::SocketAddr| {
-        let serving = serve(
-            Rc::clone(&worker),
-            stream,
-            peer.ip(),
-            Rc::clone(&connections),
-        );
         let mut connections = connections.borrow_mut();
-        connections.spawn_local(serving);
+        connections.spawn_local(serve(Rc::clone(&worker), stream, peer.ip()));
         while connections.try_join_next().is_some() {}
     };
     loop {
@@ -114,24 +106,57 @@ impl Drop for Counted {
     }
 }
 
-async fn serve(
+/// A connection that has become something else than HTTP.
+struct Switched {
+    switch: Switch,
+    record: Recorded,
+    client: tunnel::End,
+}
+
+/// Serves a connection as long as it lives. The parts are boxed, so that none takes up room while another one runs: of
+/// those that have become something else there may be very many.
+async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+    let (_counted, open) = Counted::new(&worker.connections);
+    let Some(switched) = Box::pin(speak_http(worker, stream, peer, open)).await else {
+        return;
+    };
+    let Switched {
+        switch,
+        record,
+        client,
+    } = switched;
+    match switch {
+        Switch::Tunnel(opening) => Box::pin(tunnel::run(client, *opening, record)).await,
+        Switch::Hub(hub, accepted) => {
+            // Recorded now: what follows is the hub's to tell.
+            drop(record);
+            let tunnel::End { stream, read_ahead } = client;
+            Box::pin(hub::serve(hub, *accepted, stream, read_ahead.freeze())).await;
+        }
+    }
+}
+
+/// Serves exchanges until the connection ends, or becomes something else. `open`: connections that there are.
+async fn speak_http(
     worker: Rc<Worker>,
     mut stream: TcpStream,
     peer: IpAddr,
-    connections: Rc<RefCell<JoinSet<()>>>,
-) {
-    let (counted, open) = Counted::new(&worker.connections);
+    open: usize,
+) -> Option<Switched> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("a connection ended before it began: {error}");
-        return;
+        return None;
     }
     let limits = worker.generation.borrow().snapshot.limits.clone();
     if open > limits.connections {
         let failure = Failure::Limit("too many connections");
         let request_id = new_request_id();
         failure_log::failed(&request_id, &failure);
+        if let Some(metrics) = &worker.generation.borrow().snapshot.metrics {
+            metrics.failed(failure.error_type());
+        }
         refuse(&mut stream, &failure, &request_id).await;
-        return;
+        return None;
     }
     let socket = ClientSocket::new(
         stream,
@@ -154,14 +179,14 @@ async fn serve(
     let end = exchanges(&context).await;
     drop(context);
     // What is left of an exchange that was cancelled may hold it: then it closes with that.
-    let Some((mut stream, read_ahead)) = socket.into_parts() else {
-        return;
-    };
+    let (mut stream, read_ahead) = socket.into_parts()?;
     match end {
         End::Switch(switch, record) => {
-            // A task of its own: this one has room for all that requests need, and what follows may last for days.
-            let other = become_other(counted, *switch, record, stream, read_ahead);
-            connections.borrow_mut().spawn_local(other);
+            return Some(Switched {
+                switch,
+                record,
+                client: tunnel::End { stream, read_ahead },
+            });
         }
         End::Close => close(&mut stream).await,
         End::Gone => {}
@@ -178,6 +203,7 @@ async fn serve(
             refuse(&mut stream, &refusal.into(), &request_id).await;
         }
     }
+    None
 }
 
 /// How a connection ends.
@@ -191,33 +217,8 @@ enum End {
     Abort,
     /// A head has to be answered with this.
     Refuse(ClientFailure),
-    /// It becomes something else. The exchange is recorded when that ends.
-    Switch(Box<Switch>, Recorded),
-}
-
-/// The rest of a connection that is HTTP no more.
-fn become_other(
-    counted: Counted,
-    switch: Switch,
-    mut record: Recorded,
-    stream: TcpStream,
-    read_ahead: BytesMut,
-) -> Pin<Box<dyn Future<Output = ()>>> {
-    match switch {
-        Switch::Tunnel(opening) => Box::pin(async move {
-            let client = tunnel::End { stream, read_ahead };
-            tunnel::run(client, opening, record).await;
-            drop(counted);
-        }),
-        Switch::Hub(hub, accepted) => {
-            let serving = hub::serve(hub, accepted, stream, read_ahead.freeze());
-            Box::pin(async move {
-                let (sent, in_order) = serving.await;
-                record.tunnelled(sent, in_order);
-                drop(counted);
-            })
-        }
-    }
+    /// It becomes something else than HTTP.
+    Switch(Switch, Recorded),
 }
 
 /// One exchange after the other.
@@ -348,7 +349,7 @@ async fn close(stream: &mut TcpStream) {
     let linger = async {
         stream.shutdown().await?;
         let mut dropped = 0;
-        let mut buffer = [0; 4096];
+        let mut buffer = vec![0; 4096];
         while dropped < MOST {
             match stream.read(&mut buffer).await? {
                 0 => break,
@@ -358,4 +359,21 @@ async fn close(stream: &mut TcpStream) {
         Ok::<_, std::io::Error>(())
     };
     let _ = tokio::time::timeout(LINGER, linger).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_a_connection_keeps_while_it_is_a_tunnel_or_a_hubs_is_small() {
+        let task = size_of_future(serve);
+        let tunnel = size_of_future(tunnel::run);
+        assert!(task <= 1024, "{task}");
+        assert!(tunnel <= 1024, "{tunnel}");
+    }
 }

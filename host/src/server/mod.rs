@@ -28,8 +28,9 @@ use crate::admin::{Admin, Subject};
 use crate::config::{AccessLogPath, Config, Problem};
 use crate::observe::access_log::AccessLog;
 use crate::plugin::registry::Progress;
+use crate::side_thread::SideThread;
 use crate::snapshot::Snapshot;
-use crate::upstream::prober::Prober;
+use crate::upstream::prober;
 use reload::Running;
 
 /// A running gateway.
@@ -38,7 +39,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     running: Arc<Running>,
     admin: Option<Admin>,
-    prober: Option<Prober>,
+    prober: Option<SideThread>,
     drain_delay: Duration,
     draining: tokio::sync::watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
@@ -167,7 +168,7 @@ impl Server {
             let _ = is_served.recv_timeout(Duration::from_mins(1));
         }
         // Always: the next configuration may have something to check.
-        let prober = Prober::start(server.running.subscribe()).map_err(StartError::Worker)?;
+        let prober = prober::start(server.running.subscribe()).map_err(StartError::Worker)?;
         server.prober = Some(prober);
         if let (Some(listener), Some(admin)) = (admin_socket, &config.admin) {
             let subject = Subject {

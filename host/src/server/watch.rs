@@ -7,21 +7,16 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::timeout;
+
 use super::reload::Running;
+use crate::side_thread::{SideThread, Stopped};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Looks until it is dropped.
-#[derive(Debug)]
-pub struct Watch {
-    stop: Option<mpsc::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
 
 /// What a look at a file sees; `None` where there is none.
 type Sight = Option<(SystemTime, u64, u64)>;
@@ -36,43 +31,23 @@ fn look(files: Vec<PathBuf>) -> Vec<(PathBuf, Sight)> {
     files.into_iter().map(see).collect()
 }
 
-impl Watch {
-    /// Starts to look, at what is there now.
-    ///
-    /// # Errors
-    /// No thread.
-    pub fn start(running: Arc<Running>) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("watch".into())
-            .spawn(move || watch(&running, &stopped))?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
+/// Starts to look, at what is there now, until the thread is dropped.
+///
+/// # Errors
+/// No thread.
+pub fn start(running: Arc<Running>) -> std::io::Result<SideThread> {
+    SideThread::start("watch", |stopped| watch(running, stopped))
 }
 
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that watches the configuration has panicked");
-        }
-    }
-}
-
-fn watch(running: &Running, stopped: &mpsc::Receiver<()>) {
+async fn watch(running: Arc<Running>, mut stopped: Stopped) {
     let mut served = look(running.files());
     let mut before = served.clone();
-    while stopped.recv_timeout(INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
+    while timeout(INTERVAL, stopped.wait()).await.is_err() {
         let now = look(running.files());
         let is_settled = now == before;
         before.clone_from(&now);
         if now != served && is_settled {
-            // Whatever comes of it is in the log, and counted.
+            // Whatever comes of it is in the log, and counted. This thread has nothing else to do meanwhile.
             let _ = running.reload();
             // The new configuration may name other files: those as they are now, the old ones as they were read.
             served = look(running.files());

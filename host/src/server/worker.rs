@@ -19,7 +19,9 @@ use tokio::time::Instant;
 
 use super::connection;
 use crate::hub::WorkerHub;
+use crate::hub::hooks::Hooks;
 use crate::observe::access_log::AccessLog;
+use crate::plugin::hub_chain::HubChain;
 use crate::plugin::pool::LayerPool;
 use crate::snapshot::Snapshot;
 use crate::upstream::pool::Pool;
@@ -113,32 +115,19 @@ pub struct Update {
 }
 
 impl Generation {
-    /// One instance of each layer is made now; what `previous` has of the same layers and targets, instances
-    /// and kept connections, is taken over.
-    pub fn new(worker: usize, snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
-        let kept = |layer| {
-            let mut pools = previous?.layers.iter();
-            pools.find(|pool| Arc::ptr_eq(&pool.layer, layer)).cloned()
-        };
-        let new = |layer| {
-            let pool = Rc::new(LayerPool::new(Arc::clone(layer)));
-            if let Err(failure) = pool.warm() {
-                tracing::error!(plugin = &*layer.name, "no first instance: {failure}");
-            }
-            pool
-        };
-        let layers: Vec<Rc<LayerPool>> = snapshot
-            .registry
-            .layers
-            .iter()
-            .map(|layer| kept(layer).unwrap_or_else(|| new(layer)))
-            .collect();
+    /// With the pools of its layers. Kept connections to targets that `previous` has as well are taken over.
+    pub fn new(
+        worker: usize,
+        snapshot: Arc<Snapshot>,
+        layers: Vec<Rc<LayerPool>>,
+        previous: Option<&Self>,
+    ) -> Self {
         let pool = Rc::new(Pool::new(snapshot.slots));
         if let Some(previous) = previous {
             let common = snapshot.slots_in_common(&previous.snapshot);
             pool.take_over(&previous.pool, common);
         }
-        let hubs = hubs(worker, &snapshot, previous);
+        let hubs = hubs(worker, &snapshot, &layers, previous);
         Self {
             snapshot,
             pool,
@@ -146,19 +135,55 @@ impl Generation {
             hubs,
         }
     }
+
+    /// As [`Self::new`], with one instance of each layer ready. Those that take long to make are made on threads apart: the worker
+    /// serves on.
+    async fn ready(worker: usize, snapshot: Arc<Snapshot>, previous: Option<&Self>) -> Self {
+        let layers = pools(&snapshot, previous);
+        for pool in &layers {
+            let mut old = previous.into_iter().flat_map(|previous| &previous.layers);
+            if old.any(|old| Rc::ptr_eq(old, pool)) {
+                continue;
+            }
+            if let Err(failure) = pool.warm().await {
+                tracing::error!(plugin = &*pool.layer.name, "no first instance: {failure}");
+            }
+        }
+        Self::new(worker, snapshot, layers, previous)
+    }
+}
+
+/// A pool for each layer of a snapshot: the one of `previous`, where that has the same layer.
+pub fn pools(snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<LayerPool>> {
+    let kept = |layer| {
+        let mut pools = previous?.layers.iter();
+        pools.find(|pool| Arc::ptr_eq(&pool.layer, layer)).cloned()
+    };
+    let layers = snapshot.registry.layers.iter();
+    layers
+        .map(|layer| kept(layer).unwrap_or_else(|| Rc::new(LayerPool::new(Arc::clone(layer)))))
+        .collect()
 }
 
 /// The hubs: those that have been there before with their clients. The clients of those that are gone are told.
-fn hubs(worker: usize, snapshot: &Snapshot, previous: Option<&Generation>) -> Vec<Rc<WorkerHub>> {
+fn hubs(
+    worker: usize,
+    snapshot: &Snapshot,
+    layers: &[Rc<LayerPool>],
+    previous: Option<&Generation>,
+) -> Vec<Rc<WorkerHub>> {
     let before = previous.map_or(&[][..], |previous| &previous.hubs);
     let hubs: Vec<Rc<WorkerHub>> = snapshot
         .hubs
         .iter()
-        .map(|hub| {
+        .enumerate()
+        .map(|(index, hub)| {
+            let hooks = HubChain::of(snapshot, index, layers);
+            let hooks = hooks.map(|chain| Rc::new(chain) as Rc<dyn Hooks>);
             let mut before = before.iter();
             let same = before.find(|old| Arc::ptr_eq(&old.hub.shared, &hub.shared));
             let previous = same.map(|same| &**same);
-            Rc::new(WorkerHub::new(worker, Arc::clone(hub), previous, None))
+            Rc::new(WorkerHub::new(worker, Arc::clone(hub), previous, hooks))
         })
         .collect();
     for old in before {
@@ -189,6 +214,8 @@ pub fn spawn(seed: Seed) -> std::io::Result<JoinHandle<()>> {
                 Ok(runtime) => {
                     let _ = started.send(Ok(()));
                     runtime.block_on(run(seed));
+                    // An instance that is still being made is not waited for.
+                    runtime.shutdown_background();
                 }
                 Err(error) => {
                     let _ = started.send(Err(error));
@@ -207,7 +234,9 @@ async fn run(seed: Seed) {
     let first = snapshots.borrow_and_update().clone();
     let worker = Rc::new(Worker {
         number: seed.number,
-        generation: RefCell::new(Rc::new(Generation::new(seed.number, first.snapshot, None))),
+        generation: RefCell::new(Rc::new(
+            Generation::ready(seed.number, first.snapshot, None).await,
+        )),
         connections: seed.connections,
         access_log: seed.access_log,
         drain: Drain::default(),
@@ -235,23 +264,15 @@ async fn run(seed: Seed) {
     for hub in &worker.generation.borrow().hubs {
         hub.local.drain(seed.grace);
     }
-    drain(&connections, seed.grace).await;
+    let open = std::mem::take(&mut *connections.borrow_mut());
+    drain(open, seed.grace).await;
 }
 
-/// Waits for connections to end, for at most `grace`; also for what some become meanwhile.
-async fn drain(connections: &RefCell<JoinSet<()>>, grace: Duration) {
-    let all = async {
-        loop {
-            let mut open = std::mem::take(&mut *connections.borrow_mut());
-            if open.is_empty() {
-                break;
-            }
-            while open.join_next().await.is_some() {}
-        }
-    };
+/// Waits for connections to end, for at most `grace`.
+async fn drain(mut open: JoinSet<()>, grace: Duration) {
+    let all = async { while open.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, all).await.is_err() {
         tracing::warn!("connections were still open after {grace:?} and have been closed");
-        connections.take().abort_all();
     }
 }
 
@@ -260,11 +281,8 @@ async fn follow(worker: Rc<Worker>, mut snapshots: watch::Receiver<Update>) {
     while snapshots.changed().await.is_ok() {
         let update = snapshots.borrow_and_update().clone();
         let previous = Rc::clone(&worker.generation.borrow());
-        let next = Rc::new(Generation::new(
-            worker.number,
-            update.snapshot,
-            Some(&previous),
-        ));
+        let next =
+            Rc::new(Generation::ready(worker.number, update.snapshot, Some(&previous)).await);
         worker.generation.replace(next);
         // Nobody waits any more: then nobody need be told.
         let _ = update.served.send(());

@@ -15,7 +15,8 @@ use super::health;
 use super::key;
 use super::limits::{Limits, Place};
 use super::pool::Pool;
-use super::target::{InFlight, LastResort, Target, Upstream};
+use super::target::{InFlight, Target, Upstream};
+use super::view::{LastResort, View};
 use crate::balance::{Candidates, Outcome};
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
@@ -119,9 +120,16 @@ impl Sending<'_> {
             }
         }
         let key = key::of(&self.upstream.hash_on, exchange);
-        let mut candidates = Candidates::new(&*self.upstream.balancer, &**self.upstream, key);
+        let view = View::new(self.upstream);
+        let mut candidates = Candidates::new(&*self.upstream.balancer, &view, key);
         let mut next = candidates.next();
         let last_resort = LastResort(self.upstream);
+        if next.is_none() {
+            // One that warms up is better than one that has failed.
+            view.take_any();
+            candidates = Candidates::new(&*self.upstream.balancer, &view, key);
+            next = candidates.next();
+        }
         if next.is_none() {
             candidates = Candidates::new(&*self.upstream.balancer, &last_resort, key);
             next = candidates.next();
@@ -148,6 +156,7 @@ impl Sending<'_> {
                 break attempted.map_err(|failed| failed.failure);
             };
             // Always to another target: one that asked for a pause (Retry-After) gets it.
+            view.take_any();
             next = candidates.next();
             began = Instant::now();
             if next.is_none()

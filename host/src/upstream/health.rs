@@ -3,10 +3,14 @@
 //! Nobody probes: what the requests themselves met is counted. So many failures in a row eject a
 //! target; it gets no requests for a while, and then it is back as any other. The more often that
 //! happens without a healthy stretch in between, the longer it takes. The state is one for all
-//! workers. As long as no target is ejected, a request costs one relaxed load here.
+//! workers. A target that is not ejected costs one relaxed load here.
+//!
+//! What is known of a target outlives a change of the upstream's configuration: [`Health::following`].
+//!
+//! What becomes of a request where all targets are ejected is not decided here: see [`super::view::LastResort`].
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Outliers;
@@ -23,7 +27,7 @@ pub fn now() -> Millis {
     millis(BEGAN.elapsed()) + 1
 }
 
-fn millis(duration: Duration) -> Millis {
+pub(super) fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 1_000)
 }
 
@@ -34,11 +38,9 @@ pub struct Health {
     ejection: Millis,
     /// So many targets may be ejected at the same time.
     most: usize,
-    /// How many are; those count, too, whose time is over and whom nobody has asked for since.
-    ejected: AtomicUsize,
     /// Held while a target is ejected: two workers must not eject one too many.
-    ejecting: Mutex<()>,
-    targets: Vec<State>,
+    ejecting: Arc<Mutex<()>>,
+    targets: Vec<Arc<State>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,45 +69,29 @@ pub enum Standing {
 }
 
 impl Health {
-    /// Nothing has failed yet.
-    pub fn new(outliers: &Outliers, targets: usize) -> Self {
+    /// Of so many targets as `same` is long. Each entry is the index that the target has in `previous`, whose state is taken
+    /// over; of the others nothing has failed yet.
+    pub fn following(outliers: &Outliers, previous: Option<&Self>, same: &[Option<usize>]) -> Self {
         Self {
             failures: outliers.failures,
             ejection: millis(outliers.ejection),
-            most: most_ejected(outliers.max_ejected, targets),
-            ejected: AtomicUsize::new(0),
-            ejecting: Mutex::new(()),
-            targets: std::iter::repeat_with(State::default)
-                .take(targets)
-                .collect(),
+            most: most_ejected(outliers.max_ejected, same.len()),
+            ejecting: previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.ejecting)),
+            targets: kept(previous.map(|previous| &*previous.targets), same),
         }
     }
 
-    /// Whether a target may be used. Where all are ejected, all may: a request has better chances at
-    /// a target that failed than at none.
+    /// Whether a target may be used.
     pub fn standing(&self, index: usize, now: impl FnOnce() -> Millis) -> Standing {
-        // Relaxed, here and below: each number stands for itself, and a worker that learns of a
-        // change a moment later does no harm.
-        if self.ejected.load(Ordering::Relaxed) == 0 {
-            return Standing::Usable;
-        }
         let Some(state) = self.targets.get(index) else {
             return Standing::Usable;
         };
-        let until = state.until.load(Ordering::Relaxed);
-        if until == 0 {
-            return Standing::Usable;
-        }
-        let now = now();
-        if until <= now {
-            return self.give_back(state, until);
-        }
-        let all_are_out = self.ejected.load(Ordering::Relaxed) >= self.targets.len()
-            && self.count_ejected(now) == self.targets.len();
-        if all_are_out {
-            Standing::Usable
-        } else {
-            Standing::Ejected
+        // Relaxed, here and below: each number stands for itself, and a worker that learns of a
+        // change a moment later does no harm.
+        match state.until.load(Ordering::Relaxed) {
+            0 => Standing::Usable,
+            until if until <= now() => state.give_back(until),
+            _ => Standing::Ejected,
         }
     }
 
@@ -138,7 +124,6 @@ impl Health {
         state.ejections.store(ejections, Ordering::Relaxed);
         state.until.store(now + length, Ordering::Relaxed);
         state.total.fetch_add(1, Ordering::Relaxed);
-        self.ejected.fetch_add(1, Ordering::Relaxed);
         Some(Duration::from_millis(length))
     }
 
@@ -154,9 +139,16 @@ impl Health {
         state.map_or(0, |state| state.total.load(Ordering::Relaxed))
     }
 
-    fn give_back(&self, state: &State, until: Millis) -> Standing {
+    fn count_ejected(&self, now: Millis) -> usize {
+        let is_out = |state: &&Arc<State>| state.until.load(Ordering::Relaxed) > now;
+        self.targets.iter().filter(is_out).count()
+    }
+}
+
+impl State {
+    fn give_back(&self, until: Millis) -> Standing {
         let (relaxed, returned) = (Ordering::Relaxed, 0);
-        if state
+        if self
             .until
             .compare_exchange(until, returned, relaxed, relaxed)
             .is_err()
@@ -166,16 +158,18 @@ impl Health {
         }
         // Nobody failed while nobody was sent there: the healthy stretch begins with the end of the
         // ejection, whenever that is noticed.
-        state.returned.store(until, Ordering::Relaxed);
-        state.failures.store(0, Ordering::Relaxed);
-        self.ejected.fetch_sub(1, Ordering::Relaxed);
+        self.returned.store(until, Ordering::Relaxed);
+        self.failures.store(0, Ordering::Relaxed);
         Standing::Returned
     }
+}
 
-    fn count_ejected(&self, now: Millis) -> usize {
-        let is_out = |state: &&State| state.until.load(Ordering::Relaxed) > now;
-        self.targets.iter().filter(is_out).count()
-    }
+/// For each target the state that it has had, where it was there before, or a new one.
+pub(super) fn kept<T: Default>(previous: Option<&[Arc<T>]>, same: &[Option<usize>]) -> Vec<Arc<T>> {
+    same.iter()
+        .map(|index| previous?.get((*index)?).cloned())
+        .map(Option::unwrap_or_default)
+        .collect()
 }
 
 /// A share of the targets, rounded down; but where anything may be ejected and there is another
@@ -206,8 +200,9 @@ mod tests {
             failures,
             ejection: Duration::from_millis(ejection),
             max_ejected,
+            slow_start: Duration::ZERO,
         };
-        Health::new(&outliers, targets)
+        Health::following(&outliers, None, &vec![None; targets])
     }
 
     /// Fails so often that the target is ejected, if it can be; for how long, in milliseconds.
@@ -291,15 +286,28 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_ejected_all_are_used() {
-        let health = health(1, 100, 1.0, 2);
-        eject(&health, 0, 1);
-        assert!(!usable(&health, 0, 2));
-        eject(&health, 1, 50);
-        assert!(usable(&health, 0, 60) && usable(&health, 1, 60));
-        // Back to the rule as soon as one's time is over.
-        assert!(!usable(&health, 1, 110));
-        assert_eq!(health.standing(0, || 110), Standing::Returned);
+    fn what_is_known_of_a_target_goes_with_it_and_both_see_what_comes() {
+        let old = health(2, 100, 1.0, 3);
+        old.failed(0, || 1);
+        eject(&old, 2, 1);
+        let outliers = Outliers {
+            failures: 3,
+            ejection: Duration::from_millis(100),
+            max_ejected: 0.5,
+            slow_start: Duration::ZERO,
+        };
+        // The third one is the first now, one is new, and one is gone.
+        let new = Health::following(&outliers, Some(&old), &[Some(2), None, Some(0)]);
+        assert!(!usable(&new, 0, 50) && usable(&new, 1, 50) && usable(&new, 2, 50));
+        assert_eq!((new.ejections(0), new.ejections(1)), (1, 0));
+        // An exchange that began before still tells the old one.
+        assert_eq!(new.failed(2, || 50), None);
+        assert_eq!(old.failed(0, || 50).map(|_| ()), Some(()));
+        assert!(!usable(&new, 2, 50));
+        // One of three is what may be ejected from now on.
+        assert_eq!(eject(&new, 1, 60), None);
+        assert_eq!(new.standing(0, || 101), Standing::Returned);
+        assert!(usable(&old, 2, 101));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The way to the upstreams: targets, kept connections, and one attempt to send a request.
 //!
 //! - [`target`]: an upstream and its targets, with what is counted about them
+//! - [`view`]: which of the targets are there for a request
 //! - [`limits`]: how many exchanges at the same time
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
 //! - [`checks`]: what active health checks have found out; [`prober`] makes them
+//! - [`slow_start`]: how a target that comes back warms up
 //! - [`retries`]: what is sent again, and how often
 //! - [`key`]: what a hashing balancer picks by
 //! - [`attempt`]: pick a target, connect, send, wait for the head
@@ -24,4 +26,6 @@ pub mod pool;
 pub mod prober;
 mod request;
 pub mod retries;
+pub mod slow_start;
 pub mod target;
+pub mod view;

@@ -2,75 +2,35 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::header::HOST;
 use rand::RngExt as _;
-use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle as Task, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 
 use super::checks::Change;
 use super::connection::Connection;
-use super::health;
 use super::target::{Target, Upstream};
 use crate::config::{HealthCheck, Probe};
 use crate::exchange::body::RequestBody;
 use crate::http1::outbox::{Encoder, Outbox};
 use crate::server::worker::Update;
+use crate::side_thread::{SideThread, Stopped};
 
-/// Checks until it is dropped.
-#[derive(Debug)]
-pub struct Prober {
-    stop: watch::Sender<bool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Prober {
-    /// Starts to check the targets of each configuration that comes.
-    ///
-    /// # Errors
-    /// No thread.
-    pub fn start(updates: watch::Receiver<Update>) -> std::io::Result<Self> {
-        let (stop, stopped) = watch::channel(false);
-        let thread = std::thread::Builder::new()
-            .name("health-checks".into())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build_local(LocalOptions::default());
-                match runtime {
-                    Ok(runtime) => {
-                        runtime.block_on(follow(updates, stopped));
-                        // A name that is being resolved is not waited for.
-                        runtime.shutdown_background();
-                    }
-                    Err(error) => tracing::error!("targets are not checked: {error}"),
-                }
-            })?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Prober {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the health checks have panicked");
-        }
-    }
+/// Starts to check the targets of each configuration that comes, until the thread is dropped.
+///
+/// # Errors
+/// No thread.
+pub fn start(updates: watch::Receiver<Update>) -> std::io::Result<SideThread> {
+    // A name that is being resolved is not waited for.
+    SideThread::start("health-checks", |stopped| follow(updates, stopped))
 }
 
 /// The tasks of one upstream. They end with it.
 struct Checking {
     upstream: Arc<Upstream>,
-    tasks: Vec<Task<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Checking {
@@ -82,7 +42,7 @@ impl Drop for Checking {
 }
 
 /// Keeps up with what is being served: an upstream that has not changed is checked on without a break.
-async fn follow(mut updates: watch::Receiver<Update>, mut stopped: watch::Receiver<bool>) {
+async fn follow(mut updates: watch::Receiver<Update>, mut stopped: Stopped) {
     let mut checking: HashMap<String, Checking> = HashMap::new();
     loop {
         let snapshot = Arc::clone(&updates.borrow_and_update().snapshot);
@@ -110,7 +70,7 @@ async fn follow(mut updates: watch::Receiver<Update>, mut stopped: watch::Receiv
         drop(snapshot);
         tokio::select! {
             changed = updates.changed() => if changed.is_err() { return },
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = stopped.wait() => return,
         }
     }
 }
@@ -128,10 +88,7 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
         if let Some(checks) = &upstream.checks {
             let name = &*upstream.name;
             let address = target.endpoint.to_string();
-            match (
-                checks.checked(index, result.is_ok(), health::now()),
-                &result,
-            ) {
+            match (checks.checked(index, result.is_ok()), &result) {
                 (Some(Change::Down), Err(error)) => {
                     tracing::warn!(
                         upstream = name,
@@ -140,6 +97,7 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
                     );
                 }
                 (Some(Change::Up), _) => {
+                    upstream.warm_up(index, settings.slow_start);
                     tracing::info!(
                         upstream = name,
                         target_address = address,

@@ -1,7 +1,7 @@
 //! What is sent again to another target, and how often.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 
@@ -26,8 +26,8 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Nothing has been retried yet.
-    pub fn new(config: &config::Retries) -> Self {
+    /// What `previous` has counted counts on.
+    pub fn following(config: &config::Retries, previous: Option<&Self>) -> Self {
         Self {
             attempts: config.attempts,
             on_connect_failure: config.on_connect_failure,
@@ -36,7 +36,11 @@ impl Retries {
             } else {
                 config.on.clone()
             },
-            budget: Budget::new(config.budget),
+            budget: Budget {
+                share: config.budget,
+                spent: previous
+                    .map_or_else(Arc::default, |previous| Arc::clone(&previous.budget.spent)),
+            },
         }
     }
 
@@ -67,6 +71,11 @@ impl Retries {
 #[derive(Debug)]
 struct Budget {
     share: f64,
+    spent: Arc<Spent>,
+}
+
+#[derive(Debug, Default)]
+struct Spent {
     /// In the present window.
     requests: AtomicU64,
     window: Mutex<Window>,
@@ -81,36 +90,29 @@ struct Window {
 }
 
 impl Budget {
-    fn new(share: f64) -> Self {
-        Self {
-            share,
-            requests: AtomicU64::new(0),
-            window: Mutex::default(),
-        }
-    }
-
     fn count_request(&self) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.spent.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     fn take(&self, now: Millis) -> bool {
         if self.share <= 0.0 {
             return false;
         }
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let Spent { requests, window } = &*self.spent;
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
         let mut elapsed = now.saturating_sub(window.began);
         if elapsed >= WINDOW {
             let part = float(WINDOW) / float(elapsed);
             *window = Window {
                 began: now,
                 retries: 0.0,
-                requests_before: float(self.requests.swap(0, Ordering::Relaxed)) * part,
+                requests_before: float(requests.swap(0, Ordering::Relaxed)) * part,
                 retries_before: window.retries * part,
             };
             elapsed = 0;
         }
         let rest = 1.0 - float(elapsed) / float(WINDOW);
-        let requests = float(self.requests.load(Ordering::Relaxed)) + window.requests_before * rest;
+        let requests = float(requests.load(Ordering::Relaxed)) + window.requests_before * rest;
         let retries = window.retries + window.retries_before * rest;
         let allowed = retries + 1.0 <= LEAST + self.share * requests;
         if allowed {
@@ -130,6 +132,11 @@ fn float(number: u64) -> f64 {
 mod tests {
     use super::*;
 
+    fn budget(share: f64) -> Budget {
+        let spent = Arc::default();
+        Budget { share, spent }
+    }
+
     fn requests(budget: &Budget, count: usize) {
         (0..count).for_each(|_| budget.count_request());
     }
@@ -143,7 +150,7 @@ mod tests {
     fn retries_are_a_share_of_the_requests_and_a_few() {
         for (share, count, allowed) in [(0.2, 0, 10), (0.2, 100, 30), (1.0, 50, 60), (0.0, 100, 0)]
         {
-            let budget = Budget::new(share);
+            let budget = budget(share);
             requests(&budget, count);
             assert_eq!(taken(&budget, 1_000, 5), allowed, "{share} of {count}");
         }
@@ -151,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_was_spent_comes_back_little_by_little() {
-        let budget = Budget::new(0.5);
+        let budget = budget(0.5);
         requests(&budget, 100);
         // A window of its own begins with the first look behind the end of the one before.
         assert_eq!(taken(&budget, 100, WINDOW), 60);
@@ -165,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_hour_of_requests_is_no_budget_for_a_moment() {
-        let budget = Budget::new(0.5);
+        let budget = budget(0.5);
         requests(&budget, 360_000);
         let hour = 3_600_000;
         assert_eq!(taken(&budget, 10_000, hour), 510);
@@ -173,7 +180,7 @@ mod tests {
 
     #[test]
     fn at_a_steady_rate_the_share_is_kept() {
-        let budget = Budget::new(0.1);
+        let budget = budget(0.1);
         let mut retries = 0;
         // 100 requests a second, all of which fail, for 100 seconds.
         for second in 1..=100 {
@@ -185,8 +192,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_spent_is_spent_under_another_configuration_too() {
+        let config = |budget| config::Retries {
+            attempts: 1,
+            on_connect_failure: true,
+            on: vec![StatusCode::BAD_GATEWAY],
+            budget,
+        };
+        let old = Retries::following(&config(0.2), None);
+        (0..100).for_each(|_| old.count_request());
+        assert_eq!((0..100).filter(|_| old.take(5)).count(), 30);
+        let new = Retries::following(&config(0.5), Some(&old));
+        assert_eq!((0..100).filter(|_| new.take(5)).count(), 30);
+        assert!(!old.take(5));
+    }
+
+    #[test]
     fn many_threads_together_get_no_more() {
-        let budget = Budget::new(0.2);
+        let budget = budget(0.2);
         requests(&budget, 1_000);
         let counts = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)

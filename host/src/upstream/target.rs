@@ -3,14 +3,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
-use rand::RngExt as _;
 
 use super::checks::Checks;
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
+use super::slow_start::SlowStart;
 use crate::balance::{self, Balancer};
 use crate::config;
 
@@ -37,6 +38,9 @@ pub struct Upstream {
     pub checks: Option<Checks>,
     /// Which targets are ejected; `None`: none ever is.
     health: Option<Health>,
+    /// How long a target warms up after an ejection.
+    after_ejection: Duration,
+    pub(super) slow_start: SlowStart,
 }
 
 /// One address that requests can be sent to.
@@ -50,7 +54,7 @@ pub struct Target {
     pub base_path: Arc<str>,
     /// Index of the target among all targets of the configuration: its place in the pools.
     pub slot: usize,
-    in_flight: AtomicU32,
+    in_flight: Arc<AtomicU32>,
 }
 
 /// Where a target's connections go.
@@ -60,6 +64,15 @@ pub enum Endpoint {
     Address(SocketAddr),
     /// A name, resolved for each new connection, and a port.
     Name(Arc<str>, u16),
+}
+
+impl Endpoint {
+    fn of(config: &config::Target) -> Self {
+        match config.host.parse::<IpAddr>() {
+            Ok(address) => Self::Address(SocketAddr::new(address, config.port)),
+            Err(_) => Self::Name(config.host.as_str().into(), config.port),
+        }
+    }
 }
 
 impl std::fmt::Display for Endpoint {
@@ -72,42 +85,61 @@ impl std::fmt::Display for Endpoint {
 }
 
 impl Upstream {
-    /// Makes an upstream of its configuration. `slots` gives out places in the pools.
-    pub fn new(
+    /// Makes an upstream of its configuration. What is known of a target that `previous` has as well is taken over: whether it is
+    /// ejected or down, what is going on there, its place in the pools; and so is what counts for all of them.
+    /// `slots` gives out places to the others.
+    pub fn following(
         name: &str,
         config: &config::Upstream,
+        previous: Option<&Self>,
         slots: &mut dyn Iterator<Item = usize>,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
+        let same = same_targets(previous, config);
         let targets: Vec<Target> = config
             .targets
             .iter()
-            .zip(slots)
-            .map(|(target, slot)| {
+            .zip(&same)
+            .filter_map(|(target, same)| {
+                let before = previous.zip(*same);
+                let before = before.and_then(|(previous, index)| previous.targets.get(index));
+                let slot = before.map_or_else(|| slots.next(), |before| Some(before.slot))?;
                 balancer.add(balance::Target {
                     name: &format!("{}:{}", target.host, target.port),
                     weight: target.weight,
                 });
-                Target::new(target, slot)
+                Some(Target::new(target, slot, before))
             })
             .collect();
         balancer.prepare();
+        let checks = config.health.clone();
         Self {
             name: name.into(),
-            health: config
+            health: config.outliers.map(|outliers| {
+                let previous = previous.and_then(|previous| previous.health.as_ref());
+                Health::following(&outliers, previous, &same)
+            }),
+            after_ejection: config
                 .outliers
-                .map(|outliers| Health::new(&outliers, targets.len())),
-            checks: config
-                .health
-                .clone()
-                .map(|settings| Checks::new(settings, targets.len())),
+                .map_or(Duration::ZERO, |outliers| outliers.slow_start),
+            slow_start: SlowStart::following(previous.map(|previous| &previous.slow_start), &same),
+            checks: checks.map(|settings| {
+                let previous = previous.and_then(|previous| previous.checks.as_ref());
+                Checks::following(settings, previous, &same)
+            }),
             is_timed: config.balance == config::Algorithm::PeakEwma,
             targets,
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
-            limits: Limits::new(&config.limits),
-            retries: Retries::new(&config.retries),
+            limits: Limits::following(
+                &config.limits,
+                previous.and_then(|previous| previous.limits.as_ref()),
+            ),
+            retries: Retries::following(
+                &config.retries,
+                previous.map(|previous| &previous.retries),
+            ),
         }
     }
 
@@ -142,37 +174,19 @@ impl Upstream {
         health.is_some_and(|health| health.is_ejected(index, health::now()))
     }
 
-    /// How often a target has been ejected.
-    pub fn ejections(&self, index: usize) -> u64 {
-        let health = self.health.as_ref();
-        health.map_or(0, |health| health.ejections(index))
+    /// A target is back, and gets a growing share of its requests for so long.
+    pub fn warm_up(&self, index: usize, length: Duration) {
+        self.slow_start.begin(index, length, health::now());
     }
 
-    fn name_of(&self, index: usize) -> String {
-        let target = self.targets.get(index);
-        target.map_or_else(String::new, |target| target.endpoint.to_string())
-    }
-}
-
-/// An upstream none of whose targets is usable: a request has better chances at one that failed than at none.
-#[derive(Debug)]
-pub struct LastResort<'a>(pub &'a Upstream);
-
-impl balance::Pool for LastResort<'_> {
-    fn usable(&self, index: usize) -> bool {
-        index < self.0.targets.len()
+    /// Whether a target warms up at the moment.
+    pub fn is_warming_up(&self, index: usize) -> bool {
+        self.slow_start.is_going_on(index, health::now())
     }
 
-    fn in_flight(&self, index: usize) -> u32 {
-        self.0.in_flight(index)
-    }
-}
-
-impl balance::Pool for Upstream {
-    fn usable(&self, index: usize) -> bool {
-        if let Some(checks) = &self.checks
-            && !checks.admits(index, health::now, || rand::rng().random())
-        {
+    /// Whether a target is neither down nor ejected.
+    pub(super) fn is_in_service(&self, index: usize) -> bool {
+        if self.is_down(index) {
             return false;
         }
         let Some(health) = &self.health else {
@@ -182,6 +196,7 @@ impl balance::Pool for Upstream {
             Standing::Usable => true,
             Standing::Ejected => false,
             Standing::Returned => {
+                self.warm_up(index, self.after_ejection);
                 tracing::info!(
                     upstream = &*self.name,
                     target_address = self.name_of(index),
@@ -192,23 +207,48 @@ impl balance::Pool for Upstream {
         }
     }
 
-    fn in_flight(&self, index: usize) -> u32 {
+    /// How often a target has been ejected.
+    pub fn ejections(&self, index: usize) -> u64 {
+        let health = self.health.as_ref();
+        health.map_or(0, |health| health.ejections(index))
+    }
+
+    /// Exchanges that are going on with a target, over all workers.
+    pub fn in_flight(&self, index: usize) -> u32 {
         self.targets.get(index).map_or(0, Target::in_flight)
+    }
+
+    fn name_of(&self, index: usize) -> String {
+        let target = self.targets.get(index);
+        target.map_or_else(String::new, |target| target.endpoint.to_string())
     }
 }
 
+/// For each target of a configuration the index that it has in `previous`: the one with the same URL. How it is written there may
+/// differ, where it leads may not.
+pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> Vec<Option<usize>> {
+    let mut left: Vec<(usize, &Target)> = previous
+        .into_iter()
+        .flat_map(|previous| previous.targets.iter().enumerate())
+        .collect();
+    let find = |target: &config::Target| {
+        let endpoint = Endpoint::of(target);
+        let position = left.iter().position(|(_, before)| {
+            before.endpoint == endpoint && before.base_path == target.base_path
+        })?;
+        Some(left.swap_remove(position).0)
+    };
+    config.targets.iter().map(find).collect()
+}
+
 impl Target {
-    fn new(config: &config::Target, slot: usize) -> Self {
-        let endpoint = match config.host.parse::<IpAddr>() {
-            Ok(address) => Endpoint::Address(SocketAddr::new(address, config.port)),
-            Err(_) => Endpoint::Name(config.host.as_str().into(), config.port),
-        };
+    fn new(config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
         Self {
-            endpoint,
+            endpoint: Endpoint::of(config),
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
-            in_flight: AtomicU32::new(0),
+            in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
         }
     }
 

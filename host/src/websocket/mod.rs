@@ -3,7 +3,7 @@
 //! - [`upgrade`]: who asks for it, and whether it was granted
 //! - [`tunnel`]: bytes between a client and a target, once it was
 //!
-//! And WebSocket (RFC 6455) with permessage-deflate (RFC 7692), on the server's side, for the connections that end at a hub:
+//! And WebSocket (RFC 6455) with permessage-deflate (RFC 7692), on the server's side, for connections that end here:
 //!
 //! - [`handshake`]: whether a request may become a connection, and the answer that makes it one
 //! - [`extension`]: what of permessage-deflate is agreed on

@@ -60,8 +60,8 @@ pub async fn run(client: End, opening: Opening, mut record: Recorded) {
     } = opening;
     let _open = metrics.map(OpenTunnel::new);
     let (mut client, mut target) = (client, target);
-    let mut up = Direction::new(std::mem::take(&mut client.read_ahead));
-    let mut down = Direction::new(std::mem::take(&mut target.read_ahead));
+    let mut up = Direction::new(&std::mem::take(&mut client.read_ahead));
+    let mut down = Direction::new(&std::mem::take(&mut target.read_ahead));
     let mut timer = Timer::default();
     let ended = poll_fn(|cx| {
         let before = up.moved + down.moved;
@@ -112,9 +112,10 @@ enum Flow {
 }
 
 impl Direction {
-    fn new(read_ahead: BytesMut) -> Self {
+    fn new(read_ahead: &[u8]) -> Self {
         Self {
-            waiting: read_ahead,
+            // A copy: what was read ahead is a part of the buffer that the head was read into, and would keep all of it.
+            waiting: BytesMut::from(read_ahead),
             state: Flow::Open,
             moved: 0,
         }

@@ -2,12 +2,14 @@
 //! Nothing here is part of the SDK's promise.
 
 use crate::bindings::director_hook::exports::sluicegate::plugin::director;
+use crate::bindings::hub_hook::exports::sluicegate::plugin::hub;
 use crate::bindings::lifecycle_hook::exports::sluicegate::plugin::lifecycle;
 use crate::bindings::modifier_hook::exports::sluicegate::plugin::modifier;
 use crate::bindings::request_body_hook::exports::sluicegate::plugin::request_body;
 use crate::bindings::response_body_hook::exports::sluicegate::plugin::response_body;
 use crate::bindings::sluicegate::plugin::subscription;
 use crate::error::{Error, describe};
+use crate::hub::{Action, Admission, Client, Hub, Message};
 use crate::plugin::{
     BodyKind, Change, Direction, Director, Hook, Modifier, Plan, Plugin, Request, RequestBody,
     Response, ResponseBody, Transform, Verdict,
@@ -19,8 +21,8 @@ use std::marker::PhantomData;
 pub trait Slot: 'static {
     /// What is kept there.
     type Plugin: Plugin;
-    /// The hooks that are exported.
-    const HOOKS: &'static [Hook];
+    /// The hooks that are exported: those of each interface.
+    const HOOKS: &'static [&'static [Hook]];
     /// Lends the cell.
     fn with<R>(use_it: impl FnOnce(&OnceCell<Self::Plugin>) -> R) -> R;
 }
@@ -41,12 +43,15 @@ impl<S: Slot> lifecycle::Guest for Adapter<S> {
     fn configure(config: String) -> Result<(), String> {
         let config = crate::config::parse(&config)?;
         let plugin = S::Plugin::new(config).map_err(|error| describe(error.as_ref()))?;
-        for hook in S::HOOKS {
+        for hook in S::HOOKS.iter().copied().flatten() {
             let name = match hook {
                 Hook::Director => subscription::Hook::Director,
                 Hook::RequestBody => subscription::Hook::RequestBody,
                 Hook::Modifier => subscription::Hook::Modifier,
                 Hook::ResponseBody => subscription::Hook::ResponseBody,
+                Hook::HubConnect => subscription::Hook::HubConnect,
+                Hook::HubMessage => subscription::Hook::HubMessage,
+                Hook::HubDisconnect => subscription::Hook::HubDisconnect,
             };
             if !plugin.needs(*hook) {
                 subscription::skip(name);
@@ -142,6 +147,23 @@ where
     }
 }
 
+impl<S: Slot> hub::Guest for Adapter<S>
+where
+    S::Plugin: Hub,
+{
+    fn on_connect(request: &Request) -> Result<Admission, String> {
+        Self::configured(|plugin| plugin.connect(request))
+    }
+
+    fn on_message(client: &Client, message: Message) -> Result<Vec<Action>, String> {
+        Self::configured(|plugin| plugin.message(client, message))
+    }
+
+    fn on_disconnect(client: &Client, code: u16, reason: String) -> Result<Vec<Action>, String> {
+        Self::configured(|plugin| plugin.disconnect(client, code, &reason))
+    }
+}
+
 /// A transform that the gateway holds a handle of. The bindings give out shared references only.
 pub struct Running(RefCell<Box<dyn Transform>>);
 
@@ -183,7 +205,7 @@ impl response_body::GuestTransform for Running {
 /// Makes a component of a plugin: `export!(Hello: Director, Modifier);`
 ///
 /// The hooks that are named ([`Director`](crate::Director), [`RequestBody`](crate::RequestBody),
-/// [`Modifier`](crate::Modifier), [`ResponseBody`](crate::ResponseBody)) are exported, and exporting is subscribing:
+/// [`Modifier`](crate::Modifier), [`ResponseBody`](crate::ResponseBody), [`Hub`](crate::Hub)) are exported, and exporting is subscribing:
 /// the gateway never calls, buffers or copies for a hook that is not there, nor for one that
 /// [`Plugin::needs`](crate::Plugin::needs) declines. The lifecycle is always exported.
 ///
@@ -198,7 +220,7 @@ macro_rules! export {
             enum Slot {}
             impl $crate::component::Slot for Slot {
                 type Plugin = $plugin;
-                const HOOKS: &'static [$crate::Hook] = &[$($crate::Hook::$hook),+];
+                const HOOKS: &'static [&'static [$crate::Hook]] = &[$($crate::__hooks_of!($hook)),+];
                 fn with<R>(use_it: impl FnOnce(&::std::cell::OnceCell<$plugin>) -> R) -> R {
                     CONFIGURED.with(use_it)
                 }
@@ -207,6 +229,35 @@ macro_rules! export {
             $crate::__export_hook!(Lifecycle, Component, lifecycle_hook, lifecycle, export_lifecycle);
             $($crate::__export_hook!($hook, Component);)+
         };
+    };
+}
+
+/// What [`Plugin::needs`](crate::Plugin::needs) is asked about for a trait.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __hooks_of {
+    (Hub) => {
+        &[
+            $crate::Hook::HubConnect,
+            $crate::Hook::HubMessage,
+            $crate::Hook::HubDisconnect,
+        ]
+    };
+    (Director) => {
+        &[$crate::Hook::Director]
+    };
+    (RequestBody) => {
+        &[$crate::Hook::RequestBody]
+    };
+    (Modifier) => {
+        &[$crate::Hook::Modifier]
+    };
+    (ResponseBody) => {
+        &[$crate::Hook::ResponseBody]
+    };
+    // `__export_hook` says what is wrong.
+    ($other:ident) => {
+        &[]
     };
 }
 
@@ -226,10 +277,13 @@ macro_rules! __export_hook {
     (ResponseBody, $component:ident) => {
         $crate::__export_hook!(ResponseBody, $component, response_body_hook, response_body, export_response_body);
     };
+    (Hub, $component:ident) => {
+        $crate::__export_hook!(Hub, $component, hub_hook, hub, export_hub);
+    };
     ($other:ident, $component:ident) => {
         ::std::compile_error!(::std::concat!(
             "no hook is called ", ::std::stringify!($other),
-            "; there are Director, RequestBody, Modifier and ResponseBody"
+            "; there are Director, RequestBody, Modifier, ResponseBody and Hub"
         ));
     };
     ($hook:ident, $component:ident, $world:ident, $interface:ident, $export:ident) => {

@@ -39,6 +39,32 @@ impl fmt::Display for EditError {
 
 impl std::error::Error for EditError {}
 
+/// Why a hub did not take a message; see [`hubs`](crate::hubs).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// No hub of that name is granted to this plugin, or there is none.
+    UnknownHub,
+    /// Not a room's or a client's name; see [`is_name`](crate::hub::is_name).
+    InvalidName,
+    /// The message is larger than the hub's `limits.message`.
+    TooLarge,
+    /// The hub can't take it now; the text says why.
+    Unavailable(String),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownHub => f.write_str("no such hub is granted to this plugin"),
+            Self::InvalidName => f.write_str("not a valid name of a room or a client"),
+            Self::TooLarge => f.write_str("the message is larger than the hub's limit"),
+            Self::Unavailable(why) => write!(f, "the hub can't take the message now: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
 /// An error and its sources in one line, as the gateway's log shows it.
 pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -106,6 +106,11 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Hubs
+//!
+//! A plugin that names [`Hub`] is listed in `hubs.NAME.plugins` and decides about a WebSocket hub's connections and messages;
+//! see the module [`hub`]. Any plugin can send into hubs that the configuration grants it; see the module [`hubs`].
+//!
 //! # Testing
 //!
 //! `cargo test` builds a plugin natively, where the handles lead nowhere: calling a method of [`Request`] panics
@@ -120,6 +125,8 @@ pub mod component;
 pub mod config;
 pub mod error;
 pub mod headers;
+pub mod hub;
+pub mod hubs;
 pub mod log;
 pub mod plugin;
 #[cfg(feature = "regex")]
@@ -127,8 +134,9 @@ pub mod substitution;
 pub mod template;
 
 pub use config::{ByteSize, NoConfig};
-pub use error::{EditError, Error, Result};
+pub use error::{EditError, Error, Result, SendError};
 pub use headers::Headers;
+pub use hub::{Action, Admission, Client, Hub, Message, Welcome};
 pub use plugin::{
     BodyKind, Change, Direction, Director, HeaderEdit, Hook, Interest, Modifier, Plan, Plugin,
     Reply, Request, RequestBody, Response, ResponseBody, Transform, Verdict,
@@ -142,9 +150,10 @@ pub mod metrics {
 /// What nearly every plugin needs.
 pub mod prelude {
     pub use crate::{
-        BodyKind, ByteSize, Change, Direction, Director, HeaderEdit, Hook, Interest, Modifier,
-        NoConfig, Plan, Plugin, Reply, Request, RequestBody, Response, ResponseBody, Result,
-        Transform, Verdict, log, metrics,
+        Action, Admission, BodyKind, ByteSize, Change, Client, Direction, Director, HeaderEdit,
+        Hook, Hub, Interest, Message, Modifier, NoConfig, Plan, Plugin, Reply, Request,
+        RequestBody, Response, ResponseBody, Result, Transform, Verdict, Welcome, hubs, log,
+        metrics,
     };
     pub use serde::Deserialize;
 }

@@ -22,7 +22,8 @@ pub trait Plugin: Sized + 'static {
     /// Makes the plugin of its configuration: everything that can be checked or compiled beforehand belongs here.
     ///
     /// It runs once for each instance, and once before a configuration is accepted at all: an error here refuses
-    /// the configuration, and its text is shown under the TOML key that the table stands at.
+    /// the configuration, and its text is shown under the TOML key that the table stands at; one that begins with
+    /// a key's path and a colon (`rules[0].to: no such host`) under that key, with its line.
     fn new(config: Self::Config) -> Result<Self>;
 
     /// Whether this configuration leaves a hook something to do. Asked right after [`new`](Self::new), once for each
@@ -53,7 +54,7 @@ pub struct Interest {
     pub limit: u64,
 }
 
-/// The hooks, for [`Plugin::needs`]; named as their traits.
+/// The hooks, for [`Plugin::needs`]; named as their traits. [`Hub`](crate::Hub) has three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hook {
@@ -65,6 +66,12 @@ pub enum Hook {
     Modifier,
     /// The response's body.
     ResponseBody,
+    /// [`Hub::connect`](crate::Hub::connect)
+    HubConnect,
+    /// [`Hub::message`](crate::Hub::message)
+    HubMessage,
+    /// [`Hub::disconnect`](crate::Hub::disconnect)
+    HubDisconnect,
 }
 
 /// The request phase: decides what becomes of a request.

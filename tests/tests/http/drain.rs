@@ -9,28 +9,18 @@ use sluicegate_tests::{
 
 #[test]
 fn a_response_in_flight_ends_and_new_connections_are_refused() {
-    let (arrived, go_on) = (Signal::new(), Signal::new());
-    let upstream = RawUpstream::start({
-        let (arrived, go_on) = (arrived.clone(), go_on.clone());
-        move |wire| {
-            let _ = wire.read_head();
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfirst");
-            arrived.give();
-            go_on.wait("the gateway stops");
-            wire.write("last");
-        }
-    });
+    let head_and_half = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfirst";
+    let upstream = RawUpstream::holding(head_and_half, "last");
     let gateway = Gateway::in_front_of_url(upstream.url())
         .server("shutdown_grace = \"30s\"")
         .start();
     let address = gateway.address();
     let mut wire = gateway.connect();
     gateway.get("/").write(&mut wire);
-    arrived.wait("the exchange is going on");
     assert_eq!(wire.read_head().status(), 200);
     let stopping = std::thread::spawn(move || gateway.shut_down());
     wait_until("nobody listens", || TcpStream::connect(address).is_err());
-    go_on.give();
+    upstream.go_on();
     assert_eq!(wire.read_exact(9), b"firstlast");
     let rest = wire.read_to_close();
     assert_eq!((rest.text().as_str(), rest.end), ("", End::Closed));
@@ -90,27 +80,20 @@ fn configuration(builder: &sluicegate_tests::GatewayBuilder) -> tempfile::NamedT
 #[test]
 fn the_process_ends_with_0_after_the_last_response() {
     for signal in ["TERM", "INT"] {
-        let (arrived, go_on) = (Signal::new(), Signal::new());
-        let upstream = Upstream::start({
-            let (arrived, go_on) = (arrived.clone(), go_on.clone());
-            move |_| {
-                arrived.give();
-                go_on.wait("the gateway stops");
-                Answer::ok("late")
-            }
-        });
-        let file =
-            configuration(&Gateway::in_front_of(&upstream).server("shutdown_grace = \"30s\""));
+        let upstream = RawUpstream::holding("", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate");
+        let file = configuration(
+            &Gateway::in_front_of_url(upstream.url()).server("shutdown_grace = \"30s\""),
+        );
         let mut process =
             Process::gateway(["run".as_ref(), "--config".as_ref(), file.path().as_os_str()]);
         let address = process.address();
         let mut wire = Wire::new(TcpStream::connect(address).unwrap());
         wire.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-        arrived.wait("the exchange is going on");
+        upstream.wait_for_request();
         process.signal(signal);
         wait_until("nobody listens", || TcpStream::connect(address).is_err());
         assert!(process.is_running());
-        go_on.give();
+        upstream.go_on();
         let response = wire.read_response("GET");
         assert_eq!((response.status(), response.text()), (200, "late"));
         drop(wire);
@@ -121,26 +104,17 @@ fn the_process_ends_with_0_after_the_last_response() {
 
 #[test]
 fn a_response_that_begins_during_a_drain_announces_the_end_of_its_connection() {
-    let (arrived, go_on) = (Signal::new(), Signal::new());
-    let upstream = RawUpstream::start({
-        let (arrived, go_on) = (arrived.clone(), go_on.clone());
-        move |wire| {
-            let _ = wire.read_head();
-            arrived.give();
-            go_on.wait("the gateway stops");
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        }
-    });
+    let upstream = RawUpstream::holding("", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let gateway = Gateway::in_front_of_url(upstream.url())
         .server("shutdown_grace = \"30s\"")
         .start();
     let address = gateway.address();
     let mut wire = gateway.connect();
     gateway.get("/").write(&mut wire);
-    arrived.wait("the exchange is going on");
+    upstream.wait_for_request();
     let stopping = std::thread::spawn(move || gateway.shut_down());
     wait_until("nobody listens", || TcpStream::connect(address).is_err());
-    go_on.give();
+    upstream.go_on();
     let head = wire.read_head();
     assert_eq!(
         (head.status(), head.header("connection")),

@@ -78,6 +78,52 @@ fn an_ejected_target_comes_back() {
 }
 
 #[test]
+fn a_target_whose_ejection_has_ended_warms_up() {
+    let ((bad, ill), good) = (ailing(), named("good"));
+    let gateway = in_front_of(
+        [bad.url(), good.url()],
+        "outliers = { failures = 1, ejection = \"50ms\", slow_start = \"1h\" }",
+    )
+    .start();
+    wait_until("the target has failed", || {
+        gateway.get("/").send();
+        !bad.received().is_empty()
+    });
+    ill.store(false, Ordering::SeqCst);
+    wait_until("the target serves again", || {
+        gateway.get("/").send().text() == "well"
+    });
+    assert!(gateway.running().snapshot().upstreams[0].is_warming_up(0));
+    let before = bad.received().len();
+    assert_eq!(count(&statuses(&gateway, 400), 200), 400);
+    // A tenth of its half: twenty, with a standard deviation of four.
+    let served = bad.received().len() - before;
+    assert!((1..60).contains(&served), "{served}");
+}
+
+#[test]
+fn a_request_that_is_sent_again_takes_a_target_that_warms_up() {
+    let ((bad, ill), (other, other_ill)) = (ailing(), ailing());
+    other_ill.store(false, Ordering::SeqCst);
+    let lines = format!(
+        "{RETRIES}\noutliers = {{ failures = 1, ejection = \"50ms\", slow_start = \"1h\" }}"
+    );
+    let gateway = in_front_of([bad.url(), other.url()], &lines).start();
+    wait_until("the target has failed", || {
+        gateway.get("/").send();
+        !bad.received().is_empty()
+    });
+    ill.store(false, Ordering::SeqCst);
+    wait_until("the target warms up", || {
+        gateway.get("/").send();
+        gateway.running().snapshot().upstreams[0].is_warming_up(0)
+    });
+    // The one that most requests go to fails once: whoever meets that is answered by the other one.
+    other_ill.store(true, Ordering::SeqCst);
+    assert_eq!(statuses(&gateway, 20), [200; 20]);
+}
+
+#[test]
 fn all_that_is_no_answer_counts_as_a_failure() {
     let silent = RawUpstream::start(|wire| {
         let _ = wire.read_head();

@@ -7,34 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sluicegate_tests::{
-    Answer, Gateway, Process, RawUpstream, RequestBuilder, Upstream, Wire, wait_until,
+    Answer, Gateway, RawUpstream, RequestBuilder, TargetProcess, Upstream, Wire, wait_until,
 };
-
-/// A target in a process of its own, which can be paused and killed: another gateway in front of a server in this process.
-struct Apart {
-    process: Process,
-    address: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Apart {
-    fn start(upstream: &Upstream) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("target.toml");
-        let text = format!(
-            "[server]\nworkers = 1\n[[listeners]]\naddress = \"127.0.0.1:0\"\n[upstreams.a]\ntargets = [{{ url = \"{}\" }}]\n[[routes]]\npath = \"/{{*rest}}\"\nupstream = \"a\"\n",
-            upstream.url()
-        );
-        std::fs::write(&file, text).unwrap();
-        let mut process = Process::gateway(["run", "--config", file.to_str().unwrap()]);
-        let address = process.address();
-        Self {
-            process,
-            address,
-            _folder: folder,
-        }
-    }
-}
 
 /// Clients that ask without a pause, and what they were answered.
 struct Load {
@@ -132,9 +106,8 @@ fn struck(first: &str, strike: impl FnOnce()) -> usize {
 #[test]
 fn a_target_that_is_killed() {
     let upstream = Upstream::start(|_| Answer::ok("one"));
-    let apart = Apart::start(&upstream);
-    let url = format!("http://{}", apart.address);
-    let failed = struck(&url, || apart.process.signal("KILL"));
+    let apart = TargetProcess::start(&upstream);
+    let failed = struck(&apart.url(), || apart.signal("KILL"));
     // Requests that had arrived there are repeated as well: they are idempotent.
     assert_eq!(failed, 0);
 }
@@ -142,10 +115,9 @@ fn a_target_that_is_killed() {
 #[test]
 fn a_target_that_is_paused() {
     let upstream = Upstream::start(|_| Answer::ok("one"));
-    let apart = Apart::start(&upstream);
-    let url = format!("http://{}", apart.address);
-    struck(&url, || apart.process.signal("STOP"));
-    apart.process.signal("CONT");
+    let apart = TargetProcess::start(&upstream);
+    struck(&apart.url(), || apart.signal("STOP"));
+    apart.signal("CONT");
 }
 
 #[test]

@@ -86,6 +86,36 @@ fn where_all_are_down_all_are_used() {
 }
 
 #[test]
+fn where_only_one_that_warms_up_is_left_it_gets_all_requests() {
+    let ((one, one_is_well), ill) = (checked("one"), Arc::new(AtomicBool::new(false)));
+    let two = Upstream::start({
+        let ill = Arc::clone(&ill);
+        move |request| match request.target() {
+            "/healthz" => Answer::ok("fine"),
+            _ if ill.load(Ordering::SeqCst) => Answer::status(503),
+            _ => Answer::ok("two"),
+        }
+    });
+    one_is_well.store(false, Ordering::SeqCst);
+    let lines = r#"health = { path = "/healthz", interval = "10ms", timeout = "5s", healthy = 1, unhealthy = 1, slow_start = "1h" }
+        outliers = { failures = 1, ejection = "1h" }"#;
+    let gateway = Gateway::new()
+        .upstream_with("a", [one.url(), two.url()], lines)
+        .route("/{*rest}", "a")
+        .start();
+    let upstream = || Arc::clone(&gateway.running().snapshot().upstreams[0]);
+    wait_until("one is down", || upstream().is_down(0));
+    one_is_well.store(true, Ordering::SeqCst);
+    wait_until("one warms up", || upstream().is_warming_up(0));
+    ill.store(true, Ordering::SeqCst);
+    wait_until("two is ejected", || {
+        gateway.get("/").send();
+        upstream().is_ejected(1)
+    });
+    assert_eq!(names(&gateway, 30), ["one"; 30]);
+}
+
+#[test]
 fn checks_are_made_once_for_all_workers() {
     let (one, _) = checked("one");
     let gateway = in_front_of([one.url()], r#"path = "/healthz", interval = "1h""#)

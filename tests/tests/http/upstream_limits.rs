@@ -1,6 +1,6 @@
 //! Upstreams and routes that have as much to do as they may have.
 
-use sluicegate_tests::{Gateway, GatewayBuilder, RawUpstream, Response, Signal, wait_until};
+use sluicegate_tests::{Gateway, GatewayBuilder, Holding, RawUpstream, Response, wait_until};
 
 fn limited(url: String, lines: &str) -> GatewayBuilder {
     Gateway::new()
@@ -9,21 +9,8 @@ fn limited(url: String, lines: &str) -> GatewayBuilder {
 }
 
 /// An upstream that holds every response back, behind its head, until it is told to go on.
-fn holding() -> (RawUpstream, Signal) {
-    let go_on = Signal::new();
-    let upstream = RawUpstream::start({
-        let go_on = go_on.clone();
-        move |wire| {
-            while wire.try_read_head().is_ok() {
-                wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
-                go_on.wait("the test goes on");
-                if wire.try_write("body").is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    (upstream, go_on)
+fn holding() -> Holding {
+    RawUpstream::holding("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "body")
 }
 
 #[track_caller]
@@ -38,7 +25,7 @@ fn refused(response: &Response) {
 
 #[test]
 fn beyond_an_upstreams_connections_and_those_who_wait_is_a_503() {
-    let (upstream, go_on) = holding();
+    let upstream = holding();
     let gateway = limited(
         upstream.url(),
         "limits = { connections = 2, pending = 1 }\ntimeouts = { connect = \"10s\" }",
@@ -63,7 +50,7 @@ fn beyond_an_upstreams_connections_and_those_who_wait_is_a_503() {
     });
     refused(&other.read_response("GET"));
     assert_eq!(upstream.connections(), 2);
-    go_on.give();
+    upstream.go_on();
     assert_eq!(one.read_exact(4), b"body");
     assert_eq!(waiting.read_response("GET").text(), "body");
     assert_eq!(two.read_exact(4), b"body");
@@ -72,7 +59,7 @@ fn beyond_an_upstreams_connections_and_those_who_wait_is_a_503() {
 
 #[test]
 fn who_waits_in_vain_for_a_connection_gets_a_503() {
-    let (upstream, _go_on) = holding();
+    let upstream = holding();
     let gateway = limited(
         upstream.url(),
         "limits = { connections = 1 }\ntimeouts = { connect = \"100ms\" }",
@@ -86,7 +73,7 @@ fn who_waits_in_vain_for_a_connection_gets_a_503() {
 
 #[test]
 fn an_upstreams_place_is_free_again_when_a_client_goes_away_or_a_target_breaks() {
-    let (upstream, _go_on) = holding();
+    let upstream = holding();
     let broken = RawUpstream::start(|wire| {
         let _ = wire.read_head();
         wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
@@ -106,7 +93,7 @@ fn an_upstreams_place_is_free_again_when_a_client_goes_away_or_a_target_breaks()
 
 #[test]
 fn beyond_a_routes_concurrency_is_a_503_until_one_ends() {
-    let (upstream, go_on) = holding();
+    let upstream = holding();
     let gateway = Gateway::new()
         .upstream("a", [upstream.url()])
         .route_with("/narrow", "a", "concurrency = 1")
@@ -122,7 +109,7 @@ fn beyond_a_routes_concurrency_is_a_503_until_one_ends() {
     let mut other = gateway.connect();
     gateway.get("/wide").write(&mut other);
     assert_eq!(other.read_head().status(), 200);
-    go_on.give();
+    upstream.go_on();
     assert_eq!(wire.read_exact(4), b"body");
     wait_until("the place is free", || {
         gateway.get("/narrow").send().status() == 200
@@ -131,7 +118,7 @@ fn beyond_a_routes_concurrency_is_a_503_until_one_ends() {
 
 #[test]
 fn a_routes_place_is_free_again_when_a_client_goes_away() {
-    let (upstream, go_on) = holding();
+    let upstream = holding();
     let gateway = Gateway::new()
         .upstream("a", [upstream.url()])
         .route_with("/", "a", "concurrency = 1")
@@ -141,7 +128,7 @@ fn a_routes_place_is_free_again_when_a_client_goes_away() {
     assert_eq!(wire.read_head().status(), 200);
     refused(&gateway.get("/").send());
     drop(wire);
-    go_on.give();
+    upstream.go_on();
     wait_until("the place is free", || {
         gateway.get("/").send().status() == 200
     });

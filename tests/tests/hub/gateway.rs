@@ -1,223 +1,153 @@
-//! Hubs in a whole gateway: behind its listener, on its admin listener, through its reloads and its end.
+//! Hubs as a part of the gateway: the same listener, limits, log, reload and shutdown as everything else.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::Write as _;
 
-use serde_json::{Value, json};
-use sluicegate::config;
-use sluicegate::server::Server;
-use sluicegate_tests::{
-    Answer, Frame, Gateway, RequestBuilder, Upstream, WebSocket, frame, wait_until,
-};
+use sluicegate_tests::{Answer, End, Gateway, GatewayBuilder, Upstream, WebSocket, wait_until};
 
-fn read(socket: &mut WebSocket) -> Value {
-    serde_json::from_str(&socket.read_text()).unwrap()
-}
+const ECHO: &str = "[hubs.echo]\npath = \"/echo\"\nmode = \"echo\"\n";
+const ROOMS: &str = "[hubs.rooms]\npath = \"/rooms/{room}\"\n";
 
-fn join(socket: &mut WebSocket, room: &str) -> String {
-    let welcome = read(socket);
-    socket.text(&json!({ "type": "join", "room": room }).to_string());
-    assert_eq!(read(socket)["type"], "joined");
-    welcome["client"].as_str().unwrap().to_owned()
+fn with_hubs(upstream: &Upstream) -> GatewayBuilder {
+    Gateway::in_front_of(upstream).toml(ECHO).toml(ROOMS)
 }
 
 #[test]
-fn a_hub_beside_routes() {
-    let upstream = Upstream::start(|_| Answer::ok("from the upstream"));
-    let gateway = Gateway::in_front_of(&upstream)
-        .toml("[hubs.echo]\npath = \"/ws/{name}\"\nmode = \"echo\"")
-        .start();
-    let mut socket = WebSocket::open(gateway.address(), "/ws/a?token=x");
-    socket.text("hi");
-    assert_eq!(socket.read(), Frame::Text("hi".into()));
-    assert_eq!(gateway.get("/other").send().text(), "from the upstream");
-    assert_eq!(gateway.get("/ws/a").send().status(), 426);
-    assert_eq!(upstream.received().len(), 1);
-    socket.frame(0x88, b"\x03\xe8");
-    assert_eq!(socket.read(), Frame::Close(1000, String::new()));
-    assert_eq!(socket.read(), Frame::End);
-}
-
-#[test]
-fn a_connection_that_has_served_requests_can_become_a_client() {
-    let gateway = Gateway::from_toml("[hubs.echo]\npath = \"/ws\"\nmode = \"echo\"").start();
-    let host = gateway.address();
-    let handshake = format!(
-        "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    let mut bytes =
-        format!("GET /nothing HTTP/1.1\r\nHost: {host}\r\n\r\n{handshake}").into_bytes();
-    bytes.extend(frame(0x81, b"early"));
+fn a_hub_and_routes_share_a_listener() {
+    let upstream = Upstream::start(|_| Answer::ok("page"));
+    let gateway = with_hubs(&upstream).start();
+    let mut socket = WebSocket::open(gateway.address(), "/echo");
+    socket.text("hello");
+    assert_eq!(socket.read_text(), "hello");
+    assert_eq!(gateway.get("/").send().text(), "page");
+    // What the client sends together with its handshake is read as well.
     let mut wire = gateway.connect();
+    let frame = sluicegate_tests::frame(0x81, b"early");
+    let mut bytes =
+        b"GET /echo HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            .to_vec();
+    bytes.extend(frame);
     wire.write(bytes);
-    wait_until("the echo has come", || {
-        let _ = wire
-            .stream()
-            .set_read_timeout(Some(Duration::from_millis(20)));
-        let _ = wire.try_read_head();
-        wire.seen().ends_with(b"\x81\x05early")
-    });
-    assert!(wire.seen().starts_with(b"HTTP/1.1 404 "));
+    let head = wire.read_head();
+    assert_eq!(head.status(), 101);
+    assert_eq!(
+        head.header("sec-websocket-accept"),
+        Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    );
+    assert_eq!(wire.read_exact(7), b"\x81\x05early");
 }
 
 #[test]
-fn a_handshake_with_a_body_is_no_handshake() {
-    let gateway = Gateway::from_toml("[hubs.echo]\npath = \"/ws\"\nmode = \"echo\"").start();
-    for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
-        let socket = WebSocket::handshake(gateway.address(), "/ws", lines);
-        assert!(socket.head.starts_with("HTTP/1.1 400 "), "{}", socket.head);
-    }
+fn what_is_no_websocket_is_told_so_and_the_connection_goes_on() {
+    let upstream = Upstream::start(|_| Answer::ok("page"));
+    let gateway = with_hubs(&upstream).start();
+    let mut wire = gateway.connect();
+    let response = gateway.get("/echo").send_over(&mut wire);
+    assert_eq!(response.status(), 426);
+    assert_eq!(response.header("upgrade"), Some("websocket"));
+    assert_eq!(response.header("sec-websocket-version"), Some("13"));
+    assert!(response.header("proxy-status").is_some());
+    let response = gateway
+        .post("/echo")
+        .body("no message")
+        .send_over(&mut wire);
+    assert_eq!(response.status(), 426);
+    assert_eq!(gateway.get("/").send_over(&mut wire).text(), "page");
 }
 
 #[test]
-fn operators_see_reach_and_end_clients() {
-    let gateway =
-        Gateway::from_toml("[admin]\naddress = \"127.0.0.1:0\"\n[hubs.chat]\npath = \"/ws\"")
-            .start();
-    let mut socket = WebSocket::open(gateway.address(), "/ws");
-    let id = join(&mut socket, "a");
-    let ask = |method: &str, path: &str, body: &Value| -> Value {
-        let request = RequestBuilder::new(gateway.admin_address().unwrap(), method, path);
-        let request = if method == "GET" {
-            request
-        } else {
-            request.body(body.to_string())
-        };
-        serde_json::from_str(request.send().text()).unwrap()
-    };
-    let clients = ask("GET", "/hubs/chat/clients?room=a", &json!(null));
-    assert_eq!(clients["count"], 1);
-    let client = &clients["clients"][0];
-    assert_eq!(
-        (&client["client"], &client["address"]),
-        (&json!(id), &json!("127.0.0.1"))
-    );
-    assert_eq!(client["rooms"], json!(["a"]));
-    let rooms = ask("GET", "/hubs/chat/rooms", &json!(null));
-    assert_eq!(rooms["rooms"], json!([{ "room": "a", "connections": 1 }]));
-    ask(
-        "POST",
-        "/hubs/chat/publish",
-        &json!({ "room": "a", "data": { "n": 1 } }),
-    );
-    assert_eq!(
-        read(&mut socket),
-        json!({ "type": "message", "room": "a", "data": { "n": 1 }, "offset": 1 })
-    );
-    ask("POST", "/hubs/chat/publish", &json!({ "text": "to all" }));
-    assert_eq!(
-        read(&mut socket),
-        json!({ "type": "broadcast", "data": "to all" })
-    );
-    let sent = ask(
-        "POST",
-        "/hubs/chat/send",
-        &json!({ "client": id, "data": 2 }),
-    );
-    assert_eq!(sent, json!({ "sent": true }));
-    assert_eq!(read(&mut socket), json!({ "type": "direct", "data": 2 }));
-    let ended = ask(
-        "POST",
-        "/hubs/chat/disconnect",
-        &json!({ "client": id, "reason": "enough" }),
-    );
-    assert_eq!(ended, json!({ "disconnected": 1 }));
-    assert_eq!(socket.read_close(), (4004, "enough".to_owned()));
-}
-
-#[test]
-fn at_a_shutdown_clients_are_told() {
-    let gateway = Gateway::from_toml("[hubs.chat]\npath = \"/ws\"")
-        .server("shutdown_grace = \"2s\"")
+fn a_shutdown_says_goodbye_to_clients() {
+    let upstream = Upstream::start(|_| Answer::ok("page"));
+    let gateway = with_hubs(&upstream)
+        .server("shutdown_grace = \"10s\"")
         .start();
-    let mut socket = WebSocket::open(gateway.address(), "/ws");
-    let reading = std::thread::spawn(move || socket.read_close().0);
-    gateway.shut_down();
-    assert_eq!(reading.join().unwrap(), 1001);
-}
-
-/// A gateway from a file that can be changed.
-struct Reloaded {
-    _folder: tempfile::TempDir,
-    file: PathBuf,
-    server: Server,
-}
-
-impl Reloaded {
-    fn start(hubs: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("gateway.toml");
-        write(&file, hubs);
-        let loaded = config::load(&file).unwrap();
-        let server = Server::start(&loaded.config, &mut |_| {}).unwrap();
-        Self {
-            _folder: folder,
-            file,
-            server,
-        }
-    }
-
-    fn reload(&self, hubs: &str) {
-        write(&self.file, hubs);
-        self.server.running().reload().unwrap();
-    }
-
-    fn open(&self, path: &str) -> WebSocket {
-        WebSocket::open(self.server.addresses()[0], path)
-    }
-}
-
-fn write(file: &PathBuf, hubs: &str) {
-    let text = format!(
-        "[server]\nworkers = 2\nwatch = false\nshutdown_grace = \"0s\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{hubs}"
-    );
-    std::fs::write(file, text).unwrap();
-}
-
-#[test]
-fn clients_stay_through_a_reload() {
-    let gateway = Reloaded::start("[hubs.chat]\npath = \"/ws\"");
-    let mut before = gateway.open("/ws");
-    join(&mut before, "a");
-    gateway.reload(
-        "[hubs.chat]\npath = \"/ws\"\nlimits.message = \"1KiB\"\n[hubs.other]\npath = \"/other\"",
-    );
-    let mut after = gateway.open("/ws");
-    join(&mut after, "a");
-    after.text(&json!({ "type": "publish", "room": "a", "data": "hello" }).to_string());
-    assert_eq!(read(&mut before)["data"], "hello");
-    // Each has the limits that it came with.
-    let long = json!({ "type": "publish", "room": "a", "data": "x".repeat(2000) }).to_string();
-    before.text(&long);
-    assert_eq!(read(&mut before)["offset"], 2);
-    after.text(&long);
-    assert_eq!(after.read_close().0, 1009);
-}
-
-#[test]
-fn clients_of_a_hub_that_is_replaced_or_gone_are_told() {
-    let gateway = Reloaded::start("[hubs.a]\npath = \"/a\"\n[hubs.b]\npath = \"/b\"");
-    let mut replaced = gateway.open("/a");
-    let mut gone = gateway.open("/b");
-    gateway.reload("[hubs.a]\npath = \"/a\"\nmode = \"echo\"");
-    assert_eq!(replaced.read_close().0, 1012);
-    assert_eq!(gone.read_close().0, 1012);
-    let mut echo = gateway.open("/a");
-    echo.text("new");
-    assert_eq!(echo.read(), Frame::Text("new".into()));
-}
-
-#[test]
-fn a_hub_with_workers_of_a_gateway_is_one_hub() {
-    let gateway = Reloaded::start("[hubs.chat]\npath = \"/ws\"");
-    // The system spreads them over both workers.
-    let mut sockets: Vec<WebSocket> = (0..16).map(|_| gateway.open("/ws")).collect();
+    let mut sockets: Vec<WebSocket> = (0..5)
+        .map(|_| WebSocket::open(gateway.address(), "/echo"))
+        .collect();
+    let stopping = std::thread::spawn(move || gateway.shut_down());
     for socket in &mut sockets {
-        join(socket, "a");
+        assert_eq!(socket.read_close().0, 1001);
     }
-    sockets[0].text(&json!({ "type": "publish", "room": "a", "data": 1 }).to_string());
-    for socket in &mut sockets {
-        assert_eq!(read(socket)["data"], 1);
+    drop(sockets);
+    stopping.join().unwrap();
+}
+
+#[test]
+fn clients_stay_through_a_reload_that_leaves_their_hub_as_it_is() {
+    let upstream = Upstream::start(|_| Answer::ok("page"));
+    let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    let text = with_hubs(&upstream).text().clone();
+    file.write_all(text.as_bytes()).unwrap();
+    let loaded = sluicegate::config::load(file.path()).unwrap();
+    let server = sluicegate::server::Server::start(&loaded.config, &mut |_| {}).unwrap();
+    let address = server.addresses()[0];
+    let (mut one, mut two) = (
+        WebSocket::open(address, "/rooms/a"),
+        WebSocket::open(address, "/rooms/a"),
+    );
+    for socket in [&mut one, &mut two] {
+        assert!(socket.read_text().contains("welcome"));
+        assert!(socket.read_text().contains("joined"));
+    }
+    let changed = text.replace("path = \"/echo\"", "path = \"/echo2\"");
+    std::fs::write(file.path(), changed).unwrap();
+    server.running().reload().unwrap();
+    wait_until("the new path is there", || {
+        WebSocket::handshake(address, "/echo2", "")
+            .head
+            .starts_with("HTTP/1.1 101 ")
+    });
+    // And those that were there before are still in their room with those that come now.
+    let mut three = WebSocket::open(address, "/rooms/a");
+    assert!(three.read_text().contains("welcome"));
+    assert!(three.read_text().contains("joined"));
+    one.text(r#"{"type":"publish","room":"a","data":"still here"}"#);
+    for socket in [&mut one, &mut two, &mut three] {
+        let text = socket.read_text();
+        assert!(text.contains("still here"), "{text}");
+    }
+    server.shut_down();
+}
+
+#[test]
+fn connections_of_hubs_count_as_client_connections() {
+    let upstream = Upstream::start(|_| Answer::ok("page"));
+    let gateway = with_hubs(&upstream)
+        .server("limits = { connections = 2 }")
+        .start();
+    let (one, _two) = (
+        WebSocket::open(gateway.address(), "/echo"),
+        WebSocket::open(gateway.address(), "/echo"),
+    );
+    let mut third = gateway.connect();
+    assert_eq!(third.read_response("GET").status(), 503);
+    assert_eq!(third.read_to_close().end, End::Closed);
+    drop(one);
+    wait_until("there is room again", || {
+        let mut wire = gateway.connect();
+        gateway.get("/").write(&mut wire);
+        wire.try_read_response("GET")
+            .is_ok_and(|response| response.status() == 200)
+    });
+}
+
+#[test]
+fn a_handshake_is_in_the_access_log_under_the_hubs_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let upstream = Upstream::start(|_| Answer::ok("page"));
+    let gateway = with_hubs(&upstream)
+        .toml(&format!(
+            "[access_log]\nformat = \"json\"\npath = \"{}\"\n",
+            path.display()
+        ))
+        .start();
+    let _socket = WebSocket::open(gateway.address(), "/echo");
+    wait_until("the handshake is in the log", || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let line = std::fs::read_to_string(&path).unwrap();
+    for part in ["\"status\":101", "\"route\":\"echo\"", "\"aborted\":false"] {
+        assert!(line.contains(part), "{line}");
     }
 }

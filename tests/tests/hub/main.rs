@@ -7,10 +7,13 @@
 )]
 
 mod admin;
+mod chat;
 mod connection;
 mod gateway;
 mod handshake;
+mod operators;
 mod outside;
+mod plugins;
 mod raw_modes;
 mod rooms;
 mod workers;

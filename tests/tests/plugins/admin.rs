@@ -6,7 +6,7 @@ use std::path::Path;
 use sluicegate::config;
 use sluicegate::server::Server;
 use sluicegate_tests::{
-    Answer, Process, RawUpstream, RequestBuilder, Response, Signal, Upstream, Wire, wait_until,
+    Answer, Process, RawUpstream, RequestBuilder, Response, Upstream, Wire, wait_until,
 };
 
 use crate::command_line::Folder;
@@ -42,6 +42,18 @@ impl Watched {
 
     fn get(&self, path: &str) -> Response {
         RequestBuilder::new(self.server.addresses()[0], "GET", path).send()
+    }
+
+    /// The metrics, once they have lines that begin so: an exchange is counted when its answer has been written.
+    #[track_caller]
+    fn metrics_with(&self, lines: &[&str]) -> String {
+        let mut metrics = String::new();
+        wait_until(&format!("the metrics have {lines:#?}"), || {
+            metrics = self.metrics();
+            let is_there = |line: &&str| metrics.contains(&format!("\n{line}"));
+            lines.iter().all(is_there)
+        });
+        metrics
     }
 
     fn metrics(&self) -> String {
@@ -99,8 +111,7 @@ fn it_tells_what_has_been_served() {
         .send();
     RequestBuilder::new(watched.server.addresses()[0], "PUT", "/../..").send();
 
-    let metrics = watched.metrics();
-    for line in [
+    let metrics = watched.metrics_with(&[
         r#"sluicegate_requests_total{route="all",code="2xx"} 2"#,
         r#"sluicegate_requests_total{route="all",code="4xx"} 1"#,
         r#"sluicegate_requests_total{route="all",code="5xx"} 1"#,
@@ -115,15 +126,13 @@ fn it_tells_what_has_been_served() {
         r#"sluicegate_upstream_available{upstream="dead",target="127.0.0.1:1"} 1"#,
         r#"sluicegate_upstream_ejections_total{upstream="dead",target="127.0.0.1:1"} 0"#,
         r#"sluicegate_plugin_instances{plugin="p"} 2"#,
-        r#"sluicegate_plugin_failures_total{plugin="p"} 1"#,
+        r#"sluicegate_plugin_failures_total{plugin="p",kind="error"} 1"#,
         r#"sluicegate_plugin_metric_count{plugin="p",metric="seen"} "#,
         r#"sluicegate_reloads_total{result="taken"} 0"#,
         "sluicegate_connections ",
         "process_resident_memory_bytes ",
         "process_open_fds ",
-    ] {
-        assert!(metrics.contains(&format!("\n{line}")), "{line}\n{metrics}");
-    }
+    ]);
     // Each family is declared once, before its samples, and every line is a comment or a sample with a number.
     for line in metrics.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
@@ -170,14 +179,25 @@ fn it_reloads_and_says_what_is_wrong() {
         response.text()
     );
     assert_eq!(watched.get("/only").status(), 200);
+    watched.metrics_with(&[
+        r#"sluicegate_reloads_total{result="taken"} 1"#,
+        r#"sluicegate_reloads_total{result="refused"} 1"#,
+        // What was counted before a reload still counts.
+        r#"sluicegate_requests_total{route="all",code="2xx"} 3"#,
+    ]);
+}
+
+#[test]
+fn connections_beyond_the_limit_are_counted() {
+    let watched = Watched::start("", &format!("limits = {{ connections = 1 }}\n{NOTHING}"));
+    let _idle = std::net::TcpStream::connect(watched.server.addresses()[0]).unwrap();
+    wait_until("the connection is there", || {
+        watched.metrics().contains("\nsluicegate_connections 1\n")
+    });
+    assert_eq!(watched.get("/").status(), 503);
+    let line = r#"sluicegate_failures_total{error="connection_limit_reached"} 1"#;
     let metrics = watched.metrics();
-    assert!(metrics.contains(r#"sluicegate_reloads_total{result="taken"} 1"#));
-    assert!(metrics.contains(r#"sluicegate_reloads_total{result="refused"} 1"#));
-    // What was counted before a reload still counts.
-    assert!(
-        metrics.contains(r#"sluicegate_requests_total{route="all",code="2xx"} 3"#),
-        "{metrics}"
-    );
+    assert!(metrics.contains(line), "{metrics}");
 }
 
 #[test]
@@ -280,16 +300,7 @@ fn admin_of(process: &Process) -> SocketAddr {
 
 #[test]
 fn readiness_turns_red_before_the_gateway_stops_accepting() {
-    let (arrived, go_on) = (Signal::new(), Signal::new());
-    let upstream = RawUpstream::start({
-        let (arrived, go_on) = (arrived.clone(), go_on.clone());
-        move |wire| {
-            let _ = wire.read_head();
-            arrived.give();
-            go_on.wait("readiness is red");
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        }
-    });
+    let upstream = RawUpstream::holding("", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let folder = Folder::with(
         "gateway.toml",
         text(
@@ -307,14 +318,14 @@ fn readiness_turns_red_before_the_gateway_stops_accepting() {
     assert_eq!(ready().status(), 200);
     let mut wire = Wire::new(TcpStream::connect(address).unwrap());
     RequestBuilder::new(address, "GET", "/").write(&mut wire);
-    arrived.wait("an exchange is going on");
+    upstream.wait_for_request();
     process.signal("TERM");
     wait_until("readiness is red", || ready().status() == 503);
     assert!(ready().text().contains("the gateway is stopping"));
     // It still accepts, for those who have not noticed yet.
     let late = RequestBuilder::new(address, "GET", "/nowhere").send();
     assert_eq!(late.status(), 404);
-    go_on.give();
+    upstream.go_on();
     assert_eq!(wire.read_head().status(), 200);
     assert_eq!(process.wait().code(), 0);
 }
@@ -343,4 +354,15 @@ fn a_plugin_that_keeps_failing_is_told_about_and_leaves_the_gateway_ready() {
         "{}",
         ready.text()
     );
+    let metrics = watched.metrics();
+    for line in [
+        r#"sluicegate_plugin_resting{plugin="p"} 1"#,
+        r#"sluicegate_plugin_failures_total{plugin="p",kind="trap"} 2"#,
+        r#"sluicegate_plugin_failures_total{plugin="p",kind="resting"} 4"#,
+    ] {
+        assert!(
+            metrics.contains(&format!("\n{line}\n")),
+            "{line}\n{metrics}"
+        );
+    }
 }

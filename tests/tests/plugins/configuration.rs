@@ -32,6 +32,16 @@ fn a_no_to_a_routes_own_configuration_names_the_route() {
 }
 
 #[test]
+fn a_no_to_a_key_of_a_routes_own_configuration_names_the_key_and_its_line() {
+    let plugin = "[plugins.mine]\ncomponent = \"builtin:header-rewrite\"\n";
+    let own = "{ use = \"mine\", config = { request = {\n  remove = [\"x-a\", \"a b\"],\n} } }";
+    refused(
+        &format!("{plugin}{UPSTREAM}{}", route(&format!("\"mine\",\n{own}"))),
+        &["gateway.toml:13: routes[0].plugins[1].config.request.remove: "],
+    );
+}
+
+#[test]
 fn a_no_to_a_plugin_of_the_server_is_told_too() {
     let plugin = probe("mine", r#"refuse = "not at all""#);
     refused(
@@ -65,7 +75,7 @@ fn a_key_that_a_plugin_does_not_know_is_refused_with_its_path() {
     );
     refused(
         &format!("{plugin}\n{UPSTREAM}{}", route(r#""mine""#)),
-        &["plugins.mine.config: ", "request[0]", "valeu"],
+        &["gateway.toml:6: plugins.mine.config.request[0]: ", "valeu"],
     );
 }
 
@@ -74,21 +84,26 @@ fn unknown_keys_of_the_stock_plugins_are_refused_by_name() {
     for (builtin, config, key) in [
         (
             "header-rewrite",
-            "{ request = { sett = { x-a = \"b\" } } }",
-            "sett",
+            "[plugins.mine.config.request]\nset = { x-a = \"b\" }\nsett = { x-a = \"b\" }",
+            "8: plugins.mine.config.request.sett: ",
         ),
-        ("url-rewrite", "{ strip = \"/api\" }", "strip"),
+        (
+            "url-rewrite",
+            "config.strip_prefix = \"/a\"\nconfig.strip = \"/api\"",
+            "7: plugins.mine.config.strip: ",
+        ),
         (
             "body-mutate",
-            "{ response = { replace = [{ find = \"a\", wiht = \"b\" }] } }",
-            "wiht",
+            "[[plugins.mine.config.response.replace]]\nfind = \"a\"\nwiht = \"b\"",
+            "8: plugins.mine.config.response.replace[0].wiht: ",
         ),
     ] {
-        let plugin =
-            format!("[plugins.mine]\ncomponent = \"builtin:{builtin}\"\nconfig = {config}\n");
+        let plugin = format!("[plugins.mine]\ncomponent = \"builtin:{builtin}\"\n{config}\n");
         refused(
             &format!("{plugin}\n{UPSTREAM}{}", route(r#""mine""#)),
-            &["gateway.toml:4: plugins.mine.config: ", key],
+            &[&format!(
+                "gateway.toml:{key}plugin \"mine\" refuses it: unknown field"
+            )],
         );
     }
 }

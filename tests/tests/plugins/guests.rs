@@ -6,6 +6,8 @@ use sluicegate_tests::{Gateway, GatewayBuilder};
 pub(crate) const PROBE: &str = env!("GUEST_PROBE");
 /// Exports `director` and nothing after it; puts `director-only` into the request's `x-in`.
 pub(crate) const DIRECTOR_ONLY: &str = env!("GUEST_DIRECTOR_ONLY");
+/// A director that sends into a hub, which has to be granted.
+pub(crate) const NOTIFIER: &str = env!("GUEST_NOTIFIER");
 /// A component without any hook.
 pub(crate) const NO_HOOKS: &str = env!("GUEST_NO_HOOKS");
 /// A component that imports what the gateway does not give.

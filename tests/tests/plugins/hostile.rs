@@ -3,6 +3,7 @@
 
 mod handles;
 mod handover;
+mod latency;
 mod log;
 mod setting_up;
 

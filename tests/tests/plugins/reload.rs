@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use sluicegate::config;
 use sluicegate::server::Server;
 use sluicegate_tests::{
-    Answer, Process, RawUpstream, RequestBuilder, Response, Signal, Upstream, Wire, wait_until,
+    Answer, Process, RawUpstream, RequestBuilder, Response, Upstream, Wire, wait_until,
 };
 
 use crate::command_line::Folder;
@@ -155,25 +155,16 @@ fn what_has_not_changed_keeps_its_instances_and_connections() {
 
 #[test]
 fn an_exchange_ends_with_the_configuration_that_it_began_with() {
-    let (arrived, go_on) = (Signal::new(), Signal::new());
-    let upstream = RawUpstream::start({
-        let (arrived, go_on) = (arrived.clone(), go_on.clone());
-        move |wire| {
-            let _ = wire.read_head();
-            arrived.give();
-            go_on.wait("the configuration is another");
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        }
-    });
+    let upstream = RawUpstream::holding("", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let url = upstream.url();
     let live = Live::start(&configuration(1, &marked("one"), &url, "/{*rest}"));
     let mut wire = Wire::new(std::net::TcpStream::connect(live.server.addresses()[0]).unwrap());
     live.get("/").write(&mut wire);
-    arrived.wait("the exchange is going on");
+    upstream.wait_for_request();
     live.reload(&configuration(1, "", &url, "/other")).unwrap();
     assert_eq!(live.get("/").send().status(), 404);
     assert_eq!(live.instances(), 1, "the exchange's plugin is still there");
-    go_on.give();
+    upstream.go_on();
     assert_eq!(wire.read_head().header("x-mark"), Some("one"));
     assert_eq!(wire.read_exact(2), b"ok");
     drop(wire);
@@ -280,16 +271,7 @@ fn a_process_follows_its_files_and_sighup() {
 
 #[test]
 fn another_process_takes_the_port_over_while_the_first_drains() {
-    let (arrived, go_on) = (Signal::new(), Signal::new());
-    let slow = RawUpstream::start({
-        let (arrived, go_on) = (arrived.clone(), go_on.clone());
-        move |wire| {
-            let _ = wire.read_head();
-            arrived.give();
-            go_on.wait("the other process serves");
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow");
-        }
-    });
+    let slow = RawUpstream::holding("", "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow");
     let quick = Upstream::start(|_| Answer::ok("quick"));
     let routes = format!(
         "[upstreams.slow]\ntargets = [{{ url = \"{}\" }}]\n[upstreams.quick]\ntargets = [{{ url = \"{}\" }}]\n[[routes]]\npath = \"/slow\"\nupstream = \"slow\"\n[[routes]]\npath = \"/quick\"\nupstream = \"quick\"\n",
@@ -301,7 +283,7 @@ fn another_process_takes_the_port_over_while_the_first_drains() {
     let address = first.address();
     let mut wire = Wire::new(std::net::TcpStream::connect(address).unwrap());
     RequestBuilder::new(address, "GET", "/slow").write(&mut wire);
-    arrived.wait("the slow exchange is going on");
+    slow.wait_for_request();
 
     folder.add(
         "two.toml",
@@ -316,7 +298,7 @@ fn another_process_takes_the_port_over_while_the_first_drains() {
         assert_eq!((response.status(), response.text()), (200, "quick"));
     }
     assert!(first.is_running());
-    go_on.give();
+    slow.go_on();
     assert_eq!(wire.read_head().status(), 200);
     assert_eq!(wire.read_exact(4), b"slow");
     assert_eq!(first.wait().code(), 0);
@@ -326,16 +308,7 @@ fn another_process_takes_the_port_over_while_the_first_drains() {
 
 #[test]
 fn who_is_on_a_route_counts_in_its_concurrency_after_a_reload() {
-    let go_on = Signal::new();
-    let upstream = RawUpstream::start({
-        let go_on = go_on.clone();
-        move |wire| {
-            let _ = wire.read_head();
-            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
-            go_on.wait("the test goes on");
-            wire.write("body");
-        }
-    });
+    let upstream = RawUpstream::holding("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", "body");
     let text = configuration(1, "", &upstream.url(), "/") + "concurrency = 1\n";
     let live = Live::start(&text);
     let mut wire = Wire::new(std::net::TcpStream::connect(live.server.addresses()[0]).unwrap());
@@ -343,7 +316,7 @@ fn who_is_on_a_route_counts_in_its_concurrency_after_a_reload() {
     assert_eq!(wire.read_head().status(), 200);
     live.reload(&(text + "timeout = \"7s\"\n")).unwrap();
     assert_eq!(live.get("/").send().status(), 503);
-    go_on.give();
+    upstream.go_on();
     assert_eq!(wire.read_exact(4), b"body");
     wait_until("the place is free", || live.get("/").send().status() == 200);
 }

@@ -1,5 +1,7 @@
 //! What no plugin should do.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use sluicegate_plugin::prelude::*;
 
 use crate::step::Step;
@@ -19,6 +21,18 @@ pub(crate) fn misbehave(step: &Step) -> Result<()> {
         Step::Spin => loop {
             std::hint::black_box(());
         },
+        Step::SpinAfter { milliseconds } => {
+            let when = UNIX_EPOCH + Duration::from_millis(*milliseconds);
+            if SystemTime::now() > when {
+                misbehave(&Step::Spin)?;
+            }
+        }
+        Step::Compute { milliseconds } => {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(*milliseconds) {
+                std::hint::black_box(());
+            }
+        }
         Step::Recurse => {
             std::hint::black_box(recurse(1));
         }
@@ -27,7 +41,7 @@ pub(crate) fn misbehave(step: &Step) -> Result<()> {
             std::hint::black_box(vec![1_u8; *bytes]);
         }
         Step::Sleep { milliseconds } => {
-            std::thread::sleep(std::time::Duration::from_millis(*milliseconds));
+            std::thread::sleep(Duration::from_millis(*milliseconds));
         }
         Step::Print { text } => {
             println!("{text}");

@@ -103,6 +103,14 @@ pub(crate) enum Step {
     },
     /// Computes without end.
     Spin,
+    /// Computes without end once it is so many milliseconds after 1970.
+    SpinAfter {
+        milliseconds: u64,
+    },
+    /// Computes for so long.
+    Compute {
+        milliseconds: u64,
+    },
     /// Allocates, and touches, so many bytes.
     Grow {
         bytes: usize,
