@@ -110,6 +110,17 @@ where
     }
 }
 
+impl ResponseBody {
+    /// Sends more of the request, while nobody asks for more of the response.
+    pub fn drive_upload(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Source(body) => body.drive_upload(cx),
+            Self::Transformed(body) => body.inner_mut().drive_upload(cx),
+            Self::Empty | Self::Whole(_) => {}
+        }
+    }
+}
+
 impl<S> Body for Flow<S>
 where
     S: Body<Data = Bytes, Error = BodyError> + Unpin,

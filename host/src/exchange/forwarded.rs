@@ -122,7 +122,10 @@ impl Forwarded {
         push_element(&mut text, client, host);
         let element =
             HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("for=unknown"));
-        *kept = Some((host.clone(), element.clone()));
+        // A copy: the request's own is a part of the buffer that its head was read into, and would keep all of it.
+        if let Ok(host) = HeaderValue::from_bytes(host.as_bytes()) {
+            *kept = Some((host, element.clone()));
+        }
         element
     }
 }

@@ -4,7 +4,9 @@
 //! client delete a field that a plugin has added, by naming it in `Connection`
 //! (the reason why Go deprecated `ReverseProxy.Director`).
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
+
+use crate::http1::body::announced;
 
 /// Whether a plugin or a `reply` may not set this field: the host frames messages and decides
 /// about connections.
@@ -83,8 +85,19 @@ fn strip_named(headers: &mut HeaderMap) {
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_needed(name))
         .collect();
-    for name in named {
+    for name in &named {
         headers.remove(name);
+    }
+    // Nor may they come behind the body.
+    if !named.is_empty() && headers.contains_key(TRAILER) {
+        let kept: Vec<HeaderName> = announced(headers)
+            .into_iter()
+            .filter(|name| !named.contains(name))
+            .collect();
+        headers.remove(TRAILER);
+        for name in kept {
+            headers.append(TRAILER, HeaderValue::from(name));
+        }
     }
 }
 

@@ -4,11 +4,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HOST, HeaderName, MAX_FORWARDS, SET_COOKIE, TRAILER,
+    COOKIE, EXPECT, FORWARDED, HOST, HeaderName, LOCATION, MAX_FORWARDS, RANGE, SET_COOKIE,
+    TRAILER, VARY, WWW_AUTHENTICATE,
 };
 
 use super::Malformed;
-use super::grammar::{self, Field};
+use super::grammar::{self, Field, members};
 use crate::exchange::hop_by_hop::is_hop_by_hop;
 
 /// The longest line in a chunked body: a chunk's size with its extensions, or a trailer field.
@@ -117,7 +118,10 @@ impl Decoder {
                 Ok((!data.is_empty()).then_some(Piece::Data(data)))
             }
             State::Chunked(chunked) => {
-                chunked.skip_lines(buffer)?;
+                if let Err(malformed) = chunked.skip_lines(buffer) {
+                    self.state = State::Failed(malformed);
+                    return Err(malformed);
+                }
                 let piece = if let Place::Data { left } = &mut chunked.place {
                     let data = take(buffer, left);
                     if *left == 0 {
@@ -133,9 +137,14 @@ impl Decoder {
                     None
                 };
                 if chunked.place == Place::End && piece.is_none() {
-                    let trailers = chunked.take_trailers();
+                    let trailers = match chunked.take_trailers() {
+                        Ok(trailers) => trailers,
+                        Err(malformed) => {
+                            self.state = State::Failed(malformed);
+                            return Err(malformed);
+                        }
+                    };
                     self.state = State::Done;
-                    let trailers = trailers?;
                     return Ok((!trailers.is_empty()).then_some(Piece::Trailers(trailers)));
                 }
                 if chunked.place == Place::End && chunked.trailers.is_empty() {
@@ -327,12 +336,44 @@ fn may_be_trailer(name: &HeaderName) -> bool {
             CONTENT_LENGTH,
             CONTENT_RANGE,
             CONTENT_TYPE,
+            COOKIE,
+            EXPECT,
+            FORWARDED,
             HOST,
+            LOCATION,
             MAX_FORWARDS,
+            RANGE,
             SET_COOKIE,
             TRAILER,
+            VARY,
+            WWW_AUTHENTICATE,
         ]
         .contains(name)
+        && !["x-forwarded-", "x-request-id", "x-real-ip", "if-"]
+            .iter()
+            .any(|start| name.as_str().starts_with(start))
+}
+
+/// The fields that a head announces to stand behind its body (`Trailer`, RFC 9110, section 6.6.2). Others do not pass: what
+/// looks at heads, and changes them, has not seen them.
+pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(TRAILER)
+        .iter()
+        .flat_map(|value| members(value.as_bytes()))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+        .collect()
+}
+
+/// Those of the trailers that were announced.
+pub fn keep_announced(trailers: &HeaderMap, announced: &[HeaderName]) -> HeaderMap {
+    let mut kept = HeaderMap::new();
+    for (name, value) in trailers {
+        if announced.contains(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    kept
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 use memchr::memchr;
 
 use super::Malformed;
@@ -41,6 +42,8 @@ pub struct Head {
     method: Range<usize>,
     /// Path and query, where there are any.
     target: Range<usize>,
+    /// Of a target in absolute form without a Host beside it, which HTTP/1.0 need not have.
+    authority: Option<Range<usize>>,
 }
 
 /// A request without its body.
@@ -102,6 +105,11 @@ pub fn find_head(
                 keep_alive: known.keeps_alive(request.version),
                 expects_continue: known.expects_continue && request.version == Version::HTTP_11,
                 method: request.method,
+                authority: known
+                    .host
+                    .is_none()
+                    .then_some(request.authority_place)
+                    .flatten(),
                 target: request.target,
             }));
         }
@@ -121,7 +129,12 @@ impl Head {
     /// A head that must be refused after all: a field's name or value is none.
     pub fn request(&self, head: &Bytes, fields: &[Field]) -> Result<Request, ClientFailure> {
         let malformed = ClientFailure::Malformed("malformed request line");
-        let headers = grammar::headers(head, fields)?;
+        let mut headers = grammar::headers(head, fields)?;
+        if let Some(authority) = self.authority.clone()
+            && let Ok(host) = HeaderValue::from_maybe_shared(head.slice(authority))
+        {
+            headers.insert(HOST, host);
+        }
         let method = head.get(self.method.clone()).ok_or(malformed)?;
         let method = Method::from_bytes(method).map_err(|_| malformed)?;
         let target = head.slice(self.target.clone());
@@ -168,6 +181,7 @@ struct RequestLine<'a> {
     version: Version,
     /// The authority of a target in absolute form.
     authority: Option<&'a [u8]>,
+    authority_place: Option<Range<usize>>,
 }
 
 impl<'a> RequestLine<'a> {
@@ -213,6 +227,10 @@ impl<'a> RequestLine<'a> {
             target: start + before_path..end,
             version,
             authority,
+            authority_place: authority.map(|authority| {
+                let end = start + before_path;
+                end - authority.len()..end
+            }),
         })
     }
 }
@@ -267,7 +285,8 @@ impl<'a> Known<'a> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(value)?,
             6 if name.eq_ignore_ascii_case(b"expect") => {
-                self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
+                self.expects_continue |=
+                    members(value).any(|value| value.eq_ignore_ascii_case(b"100-continue"));
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 for option in members(value) {

@@ -197,6 +197,11 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Sends more of the request, while the client takes no more of the response.
+    pub fn drive_upload(&mut self, cx: &mut TaskContext<'_>) {
+        self.body.drive_upload(cx);
+    }
+
     /// What followed a 101 has ended: bytes that went to the client, and whether both ends ended it in order.
     pub fn tunnelled(&mut self, bytes: u64, in_order: bool) {
         self.record.bytes += bytes;

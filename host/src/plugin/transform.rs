@@ -90,6 +90,11 @@ impl<B> Transformed<B> {
     pub fn inner(&self) -> &B {
         &self.inner
     }
+
+    /// The body that goes in.
+    pub fn inner_mut(&mut self) -> &mut B {
+        &mut self.inner
+    }
 }
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for Transformed<B> {

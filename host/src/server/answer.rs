@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body as _, Frame};
 
 use super::socket::ClientSocket;
+use crate::http1::body::{announced, keep_announced};
 use crate::http1::grammar;
 use crate::http1::outbox::{Encoder, WrongLength};
 use crate::observe::record::Recorded;
@@ -53,6 +54,8 @@ pub struct Answer {
     socket: ClientSocket,
     body: Recorded,
     encoder: Encoder,
+    /// Fields that may stand behind the body.
+    announced: Vec<HeaderName>,
     /// Whether all of the body is in the outbox.
     is_complete: bool,
     broken: Option<Broken>,
@@ -70,6 +73,11 @@ impl Answer {
         let is_1_1 = asked.version != Version::HTTP_10;
         let encoder = encoder(asked, head.status, &head.headers, &body);
         let keep_alive = asked.keep_alive && encoder.ends_by_itself() && !socket.must_close();
+        socket.begin_answer();
+        let announced = match encoder {
+            Encoder::Chunked => announced(&head.headers),
+            _ => Vec::new(),
+        };
         socket.with_outbox(|out| {
             out.put_status(is_1_1, head.status);
             for (name, value) in &head.headers {
@@ -100,6 +108,7 @@ impl Answer {
             socket: socket.clone(),
             body,
             encoder,
+            announced,
             is_complete,
             broken: None,
             timer: Timer::default(),
@@ -125,13 +134,17 @@ impl Answer {
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         loop {
             let is_waiting = self.poll_encode(cx).is_pending();
+            let before = self.socket.with_outbox(|out| out.len());
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Gone)),
                 Poll::Pending => {
-                    if !self.timer.is_running() {
+                    let has_moved = self.socket.with_outbox(|out| out.len()) < before;
+                    if has_moved || !self.timer.is_running() {
                         self.timer.start(self.patience);
                     }
+                    // The other direction has nothing to do with a client that does not read.
+                    self.body.drive_upload(cx);
                     ready!(self.timer.poll(cx));
                     tracing::debug!("a client took nothing for {:?}", self.patience);
                     return Poll::Ready(Err(Broken::Gone));
@@ -188,7 +201,11 @@ impl Answer {
                 }
                 Ok(())
             }
-            Err(frame) => self.end(frame.trailers_ref()),
+            Err(frame) => {
+                let trailers = frame.trailers_ref();
+                let trailers = trailers.map(|all| keep_announced(all, &self.announced));
+                self.end(trailers.as_ref())
+            }
         }
     }
 

@@ -81,13 +81,17 @@ pub async fn accept(
             }
         }
     }
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    for _ in 0..super::listen::BACKLOG {
-        let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) else {
-            break;
-        };
-        admit(stream, peer);
-    }
+    // Without tokio's budget, which ends after a hundred and some.
+    let all = tokio::task::unconstrained(poll_fn(|cx| {
+        for _ in 0..super::listen::BACKLOG {
+            let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(cx) else {
+                break;
+            };
+            admit(stream, peer);
+        }
+        Poll::Ready(())
+    }));
+    all.await;
 }
 
 /// Counts an open connection for as long as it lives.
@@ -264,9 +268,16 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
     let Served { response, switch } = served.ok_or(End::Gone)?;
     asked.keep_alive &= !context.worker.drain.has_begun();
     let mut answer = Answer::begin(socket, response, asked);
+    // However it is cut off, by the end of a shutdown's grace for one.
+    let ends_with_connection = answer.ends_with_connection();
+    if ends_with_connection {
+        socket.reset_when_dropped(true);
+    }
     match poll_fn(|cx| answer.poll(cx)).await {
+        Ok(()) if ends_with_connection => socket.reset_when_dropped(false),
         Ok(()) => {}
-        Err(Broken::Gone) => return Err(End::Gone),
+        // What waits in the kernel for somebody who takes nothing is thrown away with it.
+        Err(Broken::Gone) => return Err(End::Abort),
         // A client of HTTP/1.0 may take the connection's end for the body's, whatever the head says.
         Err(Broken::Body) if answer.ends_with_connection() || asked.version == Version::HTTP_10 => {
             return Err(End::Abort);

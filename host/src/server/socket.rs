@@ -3,7 +3,7 @@
 //! The connection's own loop and the body of the exchange that is going on share it. Both run in one task, so there is no
 //! channel between them: who wants the next piece of a body reads it from the socket.
 //!
-//! Never more than [`READ_AHEAD`] of what follows is read before it is asked for.
+//! No more than [`READ_AHEAD`] of what follows, and what comes with the read that reaches it, is read before it is asked for.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use tokio::net::TcpStream;
 
@@ -72,6 +73,17 @@ enum Awaited {
     Next,
 }
 
+/// Whether the client has to be asked for its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    /// It has been asked, or does not wait for that.
+    Done,
+    /// It waits, and is asked when somebody wants the body.
+    Due,
+    /// It waits for nothing any more: the final response has begun, and nothing may be put in front of it.
+    TooLate,
+}
+
 #[derive(Debug)]
 struct Socket {
     stream: TcpStream,
@@ -83,8 +95,7 @@ struct Socket {
     unread: bool,
     fields: Vec<Field>,
     body: Decoder,
-    /// The client waits with its body until it is asked for it.
-    is_asked_for: bool,
+    asking: Asking,
     exchange: ExchangeNumber,
     /// Nothing of this connection may be used after the current exchange.
     is_refused: bool,
@@ -104,7 +115,7 @@ impl ClientSocket {
             unread: true,
             fields: Vec::new(),
             body: Decoder::default(),
-            is_asked_for: true,
+            asking: Asking::Done,
             exchange: ExchangeNumber(0),
             is_refused: false,
             awaited: Awaited::First,
@@ -171,8 +182,28 @@ impl ClientSocket {
     /// Whether it is known already that the connection can't be used after the current exchange.
     pub fn must_close(&self) -> bool {
         let socket = self.0.borrow();
+        let is_here = socket.inbox.bytes.len() as u64;
+        let is_long = |left| left > is_here + MOST_DROPPED as u64;
         // Whoever was not asked for a body may send it or not: what comes next can't be told.
-        socket.is_refused || (!socket.is_asked_for && !socket.body.is_done())
+        socket.is_refused
+            || !socket.is_asked_for_or_done()
+            || socket.body.remaining().is_some_and(is_long)
+    }
+
+    /// The final response begins: from now on a client that waits to be asked for its body is not asked.
+    pub fn begin_answer(&self) {
+        let asking = &mut self.0.borrow_mut().asking;
+        if *asking == Asking::Due {
+            *asking = Asking::TooLate;
+        }
+    }
+
+    /// Whether dropping the connection, whoever does it, is to reset it: so that a client that reads until the end of the
+    /// stream can't take a part for the whole.
+    pub fn reset_when_dropped(&self, is_reset: bool) {
+        let socket = self.0.borrow();
+        let linger = is_reset.then_some(Duration::ZERO);
+        let _ = socket2::SockRef::from(&socket.stream).set_linger(linger);
     }
 
     /// While an exchange is going on: whether the client has gone, so that nobody is there to read the response.
@@ -203,6 +234,7 @@ impl ClientSocket {
         }
         let mut headers = headers.clone();
         hop_by_hop::strip(&mut headers);
+        headers.remove(CONTENT_LENGTH);
         socket.outbox.put_status(true, status);
         for (name, value) in &headers {
             socket.outbox.put_field(name, value);
@@ -271,7 +303,11 @@ impl Socket {
         let request = head.request(&bytes, &self.fields)?;
         self.unread = true;
         self.body = Decoder::new(head.framing, Writer::Client);
-        self.is_asked_for = !head.expects_continue;
+        self.asking = if head.expects_continue {
+            Asking::Due
+        } else {
+            Asking::Done
+        };
         self.timer.stop();
         self.awaited = Awaited::Next;
         self.exchange.0 += 1;
@@ -343,6 +379,7 @@ impl Socket {
             match self.body.decode(&mut self.inbox.bytes) {
                 Ok(Some(piece)) => {
                     self.unread = true;
+                    self.asking = Asking::Done;
                     self.timer.stop();
                     return Poll::Ready(Some(Ok(piece)));
                 }
@@ -357,7 +394,17 @@ impl Socket {
             if self.inbox.has_ended {
                 return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
             }
-            if !self.is_asked_for {
+            if self.asking == Asking::TooLate {
+                // Nobody asks any more. What the client sends all the same is taken.
+                match self.inbox.poll_fill(cx, &mut self.stream) {
+                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            if self.asking == Asking::Due {
                 self.ask_for_body();
             }
             if !self.outbox.is_empty() && matches!(self.poll_write(cx), Poll::Ready(Err(_))) {
@@ -379,7 +426,7 @@ impl Socket {
 
     /// Unless it comes already.
     fn ask_for_body(&mut self) {
-        self.is_asked_for = true;
+        self.asking = Asking::Done;
         if self.inbox.bytes.is_empty() {
             self.outbox.put_status(true, StatusCode::CONTINUE);
             self.outbox.put(b"\r\n");
@@ -387,12 +434,13 @@ impl Socket {
     }
 
     fn is_asked_for_or_done(&self) -> bool {
-        self.is_asked_for || self.body.is_done()
+        self.asking == Asking::Done || self.body.is_done()
     }
 
     /// Drops what is left of a body that nobody wanted, if all of it is here.
     fn drop_body(&mut self, cx: &mut Context<'_>) -> bool {
         let mut dropped = 0;
+        self.timer.stop();
         while !self.body.is_done() {
             match self.body.decode(&mut self.inbox.bytes) {
                 Ok(Some(Piece::Data(data))) => dropped += data.len(),

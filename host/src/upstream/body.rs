@@ -54,6 +54,10 @@ impl UpstreamBody {
             in_flight: Some(in_flight),
             is_switched: false,
         };
+        // It ran for the head.
+        if let Some(connection) = &mut body.connection {
+            connection.timer.stop();
+        }
         if body.is_end_stream() {
             body.finish();
         }
@@ -88,6 +92,15 @@ impl UpstreamBody {
             idle: self.idle,
             metrics,
         })
+    }
+
+    /// Sends more of the request, while nobody asks for more of the response.
+    pub fn drive_upload(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = &mut self.connection
+            && !self.is_switched
+        {
+            connection.drive_upload(cx);
+        }
     }
 
     /// Lets go of a response that nobody will get. What has come already is read, so that the connection

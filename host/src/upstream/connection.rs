@@ -9,13 +9,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body as _, Frame};
+use tokio::io::AsyncWrite as _;
 use tokio::net::TcpStream;
 
 use super::target::Endpoint;
 use crate::exchange::body::{BodyError, RequestBody};
-use crate::http1::body::{Decoder, Piece, Writer};
+use crate::http1::body::{Decoder, Piece, Writer, keep_announced};
 use crate::http1::grammar::Field;
 use crate::http1::inbox::Inbox;
 use crate::http1::outbox::{Encoder, Outbox, WrongLength};
@@ -33,6 +34,8 @@ pub struct Connection {
     upload: Option<Upload>,
     /// The request's body once more, as long as it has not been touched.
     untouched: Option<RequestBody>,
+    /// A request could not be sent to its end.
+    is_cut_short: bool,
     /// The response's body.
     body: Decoder,
     state: State,
@@ -46,6 +49,10 @@ pub struct Connection {
 struct Upload {
     body: RequestBody,
     encoder: Encoder,
+    /// Whether any of the body has been taken: then what is left is not the request's body any more.
+    is_touched: bool,
+    /// Fields that may stand behind the body.
+    announced: Vec<HeaderName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +70,17 @@ enum State {
     Reading { keep_alive: bool },
     /// It can't be used any more.
     Over,
+}
+
+/// What of a request decides about the form in which it is sent and answered.
+#[derive(Debug)]
+pub struct Form {
+    /// How its body is written.
+    pub encoder: Encoder,
+    /// Fields that may stand behind its body.
+    pub announced: Vec<HeaderName>,
+    /// Whether its method is HEAD.
+    pub is_head: bool,
 }
 
 /// Why there is no connection.
@@ -131,6 +149,7 @@ impl Connection {
             fields: Vec::new(),
             upload: None,
             untouched: None,
+            is_cut_short: false,
             body: Decoder::default(),
             state: State::Idle,
             timer: Timer::default(),
@@ -147,7 +166,9 @@ impl Connection {
     /// Looks whether an idle connection can still be used. One over which something comes unasked can not.
     pub fn is_alive(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
-        self.was_alive() && self.poll_fill(&mut cx).is_pending()
+        let is_alive = self.was_alive() && self.poll_fill(&mut cx).is_pending();
+        self.inbox.release();
+        is_alive
     }
 
     /// The stream, and what was read of it and not used.
@@ -168,8 +189,11 @@ impl Connection {
         &mut self,
         put_head: impl FnOnce(&mut Outbox),
         body: RequestBody,
-        encoder: Encoder,
-        is_head: bool,
+        Form {
+            encoder,
+            announced,
+            is_head,
+        }: Form,
     ) {
         put_head(&mut self.outbox);
         self.state = State::Waiting {
@@ -183,7 +207,12 @@ impl Connection {
         };
         self.upload = match body {
             RequestBody::Empty => None,
-            body => Some(Upload { body, encoder }),
+            body => Some(Upload {
+                body,
+                encoder,
+                is_touched: false,
+                announced,
+            }),
         };
     }
 
@@ -210,8 +239,8 @@ impl Connection {
                 let unsent = if has_written {
                     None
                 } else {
-                    let body = self.upload.take().map(|upload| upload.body);
-                    self.untouched.take().or(body)
+                    let upload = self.upload.take().filter(|upload| !upload.is_touched);
+                    self.untouched.take().or(upload.map(|upload| upload.body))
                 };
                 self.state = State::Over;
                 Poll::Ready(Ok(Err(Unanswered { error, unsent })))
@@ -237,8 +266,14 @@ impl Connection {
         if !has_written && self.served > 0 && self.poll_fill(cx)?.is_ready() {
             return Poll::Ready(Err(Broken::Closed.into()));
         }
+        let mut passed = 0;
         loop {
             self.poll_upload(cx)?;
+            if passed > response::MAX_BYTES {
+                // Interim responses without end: others must have their turn.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let before = self.inbox.bytes.len();
             if ready!(self.poll_fill(cx))? == 0 {
                 return Poll::Ready(Err(Broken::Closed.into()));
@@ -251,6 +286,7 @@ impl Connection {
             {
                 continue;
             }
+            passed += new.len();
             while let Some(head) =
                 response::take_head(&mut self.inbox.bytes, &mut self.fields, is_head)?
             {
@@ -295,9 +331,7 @@ impl Connection {
                         return Err(Broken::Io(error).into());
                     }
                     // Who takes no more of a request may have answered it already.
-                    self.upload = None;
-                    self.outbox.discard();
-                    self.cannot_be_kept();
+                    self.give_up_upload(cx);
                     return Ok(());
                 }
             }
@@ -321,9 +355,21 @@ impl Connection {
         self.untouched = None;
     }
 
-    fn cannot_be_kept(&mut self) {
-        if let State::Reading { keep_alive } = &mut self.state {
-            *keep_alive = false;
+    /// The rest of the request is not sent, which the target can tell. It may answer all the same, but gets no other
+    /// request.
+    fn give_up_upload(&mut self, cx: &mut Context<'_>) {
+        self.upload = None;
+        self.outbox.discard();
+        self.is_cut_short = true;
+        // Where that fails the connection is broken, and reading from it says so.
+        let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+    }
+
+    /// Sends more of the request while the response is not read.
+    pub fn drive_upload(&mut self, cx: &mut Context<'_>) {
+        if (self.upload.is_some() || !self.outbox.is_empty()) && self.poll_upload(cx).is_err() {
+            // The response has begun, and may come to its end.
+            self.give_up_upload(cx);
         }
     }
 
@@ -335,6 +381,7 @@ impl Connection {
             let Poll::Ready(frame) = Pin::new(&mut upload.body).poll_frame(cx) else {
                 return Ok(true);
             };
+            upload.is_touched = true;
             let is_over = match frame {
                 Some(Ok(frame)) => upload.encode(&mut self.outbox, frame)?,
                 Some(Err(error)) => return Err(error),
@@ -355,9 +402,7 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.upload.is_some() || !self.outbox.is_empty() {
-            self.poll_upload(cx)?;
-        }
+        self.drive_upload(cx);
         loop {
             match self.body.decode(&mut self.inbox.bytes)? {
                 Some(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
@@ -390,7 +435,7 @@ impl Connection {
     /// The exchange is over; whether the connection can carry another one.
     pub fn end_exchange(&mut self) -> bool {
         // A target that answered before it had the whole request would take the rest of it for the next one.
-        let is_sent = self.upload.is_none() && self.outbox.is_empty();
+        let is_sent = self.upload.is_none() && self.outbox.is_empty() && !self.is_cut_short;
         let keep_alive = self.state == State::Reading { keep_alive: true };
         self.state = if keep_alive && is_sent && self.body.is_done() {
             self.served += 1;
@@ -415,7 +460,10 @@ impl Upload {
                 }
             }
             Err(frame) => {
-                self.encoder.end(outbox, frame.trailers_ref())?;
+                let trailers = frame
+                    .trailers_ref()
+                    .map(|all| keep_announced(all, &self.announced));
+                self.encoder.end(outbox, trailers.as_ref())?;
                 Ok(true)
             }
         }
@@ -434,4 +482,94 @@ async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectErro
         }
     }
     Err(ConnectError::Connect(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::client_body::ClientBody;
+    use crate::http1::request::HeadLimits;
+    use crate::server::socket::{ClientSocket, Timeouts};
+    use std::future::poll_fn;
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    /// A client that has sent the half of a body together with its head.
+    async fn client() -> (std::net::TcpStream, RequestBody) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut far = std::net::TcpStream::connect(address).unwrap();
+        far.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello")
+            .unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        let minute = Duration::from_mins(1);
+        let limits = HeadLimits {
+            bytes: 1024,
+            fields: 10,
+        };
+        let timeouts = Timeouts {
+            header: minute,
+            idle: minute,
+        };
+        let socket = ClientSocket::new(near, limits, timeouts);
+        let head = poll_fn(|cx| socket.poll_head(cx, false)).await;
+        assert!(head.unwrap().is_some());
+        let body = ClientBody::new(&socket, None);
+        (far, RequestBody::Source(body))
+    }
+
+    /// A connection to a target that has reset it, which nobody here has noticed yet.
+    async fn reset() -> Connection {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint::Address(listener.local_addr().unwrap());
+        let connection = Connection::open(&endpoint).await.unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        let peer = socket2::Socket::from(peer);
+        peer.set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        connection
+    }
+
+    #[tokio::test]
+    async fn a_body_of_which_a_part_was_taken_is_not_called_unsent() {
+        for served in [0, 1] {
+            let (_far, body) = client().await;
+            let mut connection = reset().await;
+            connection.served = served;
+            let form = Form {
+                encoder: Encoder::Length(10),
+                announced: Vec::new(),
+                is_head: false,
+            };
+            connection.begin(|out| out.put(b"POST / HTTP/1.1\r\n\r\n"), body, form);
+            let never = |_: &mut Timer, _: &mut Context<'_>| Poll::<()>::Pending;
+            let sent = connection.send(|_, _| {}, never).await.unwrap();
+            // Half of it stands in an outbox that nobody will empty: what is left is another body.
+            let unanswered = sent.unwrap_err();
+            assert!(unanswered.unsent.is_none(), "{served}: {unanswered:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_here_is_unsent_where_nothing_was_written() {
+        let mut connection = reset().await;
+        let form = Form {
+            encoder: Encoder::Length(4),
+            announced: Vec::new(),
+            is_head: false,
+        };
+        connection.begin(
+            |out| out.put(b"POST / HTTP/1.1\r\n\r\n"),
+            RequestBody::whole("body"),
+            form,
+        );
+        let never = |_: &mut Timer, _: &mut Context<'_>| Poll::<()>::Pending;
+        let unanswered = connection
+            .send(|_, _| {}, never)
+            .await
+            .unwrap()
+            .unwrap_err();
+        let unsent = unanswered.unsent.unwrap();
+        assert_eq!(unsent.collect_up_to(10).await.unwrap(), "body");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::checks::Change;
-use super::connection::Connection;
+use super::connection::{Connection, Form};
 use super::target::{Target, Upstream};
 use crate::config::{HealthCheck, Probe};
 use crate::exchange::body::RequestBody;
@@ -132,7 +132,12 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
         out.put_field(&HOST, &target.host);
         out.put(b"user-agent: sluicegate-health\r\nconnection: close\r\n\r\n");
     };
-    connection.begin(put_head, RequestBody::Empty, Encoder::None, false);
+    let form = Form {
+        encoder: Encoder::None,
+        announced: Vec::new(),
+        is_head: false,
+    };
+    connection.begin(put_head, RequestBody::Empty, form);
     let never = |_: &mut crate::timer::Timer, _: &mut std::task::Context<'_>| {
         std::task::Poll::<std::convert::Infallible>::Pending
     };

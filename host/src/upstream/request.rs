@@ -7,11 +7,13 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
 use http_body::Body as _;
 
 use super::attempt::Sending;
-use super::connection::Connection;
+use super::connection::{Connection, Form};
 use super::target::Target;
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Gate;
+use crate::http1::body::announced;
+use crate::http1::grammar::members;
 use crate::http1::outbox::{Encoder, Outbox};
 
 impl Sending<'_> {
@@ -30,7 +32,12 @@ impl Sending<'_> {
             None if self.preserve_host => &head.host,
             None => &target.host,
         };
-        let is_expecting = head.headers.contains_key(EXPECT);
+        // HTTP/1.0 knows no interim responses, so such a client waits for none (RFC 9110, section 10.1.1).
+        let is_expecting = self.interim.is_some()
+            && head.headers.get(EXPECT).is_some_and(|value| {
+                members(value.as_bytes()).any(|value| value.eq_ignore_ascii_case(b"100-continue"))
+            });
+        let is_1_0 = self.interim.is_none();
         let gate = match &mut body {
             // Where the client waits to be asked for its body, the body waits for the upstream to ask.
             RequestBody::Source(body) if is_expecting => Some(body.hold()),
@@ -53,7 +60,8 @@ impl Sending<'_> {
             out.put(b" HTTP/1.1\r\n");
             out.put_field(&HOST, host);
             for (name, value) in &head.headers {
-                if name == HOST || name == CONTENT_LENGTH || (name == EXPECT && gate.is_none()) {
+                let is_done_with = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
+                if name == HOST || name == CONTENT_LENGTH || is_done_with {
                     continue;
                 }
                 out.put_field(name, value);
@@ -76,7 +84,15 @@ impl Sending<'_> {
         } else {
             body
         };
-        connection.begin(put_head, body, encoder, head.method == Method::HEAD);
+        let form = Form {
+            encoder,
+            announced: match encoder {
+                Encoder::Chunked => announced(&head.headers),
+                _ => Vec::new(),
+            },
+            is_head: head.method == Method::HEAD,
+        };
+        connection.begin(put_head, body, form);
         gate
     }
 }

@@ -263,6 +263,34 @@ fn trailers_can_not_smuggle_framing_or_routing_fields() {
 }
 
 #[test]
+fn a_trailer_passes_only_where_it_was_announced_and_says_nothing_that_is_the_gateways() {
+    let upstream = Upstream::start(|_| {
+        Answer::status(200)
+            .header("trailer", "x-sum, location")
+            .chunks(["a"])
+            .trailer("x-sum", "1")
+            .trailer("x-more", "1")
+            .trailer("location", "/evil")
+    });
+    let gateway = Gateway::in_front_of(&upstream).start();
+    let mut wire = gateway.connect();
+    wire.write(
+        "POST / HTTP/1.1\r\nhost: a\r\nconnection: x-hop\r\n\
+         trailer: x-end, x-hop, x-forwarded-for, x-request-id, forwarded, cookie\r\ntransfer-encoding: chunked\r\n\r\n\
+         1\r\na\r\n0\r\nx-end: 1\r\nx-other: 1\r\nx-hop: 1\r\nx-forwarded-for: 1.1.1.1\r\nx-request-id: evil\r\n\
+         forwarded: for=1.1.1.1\r\ncookie: a=b\r\n\r\n",
+    );
+    let response = wire.read_response("POST");
+    assert_eq!(response.trailer("x-sum"), Some("1"));
+    assert_eq!(response.trailer("x-more"), None);
+    assert_eq!(response.trailer("location"), None);
+    assert_eq!(
+        upstream.only().body.trailers,
+        [("x-end".to_owned(), "1".to_owned())]
+    );
+}
+
+#[test]
 fn a_client_of_http_1_0_gets_no_chunks() {
     let upstream = Upstream::start(|_| Answer::status(200).chunks(["hello ", "world"]));
     let gateway = Gateway::in_front_of(&upstream).start();

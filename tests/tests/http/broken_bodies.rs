@@ -146,3 +146,115 @@ fn malformed_chunks_of_an_upstream_break_the_body_off() {
         );
     }
 }
+
+/// A response to a client of HTTP/1.0 that only the connection's end would end: its beginning is with the client.
+fn endless(then: impl Fn() + Send + Sync + 'static) -> RawUpstream {
+    RawUpstream::start(move |wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 200 OK\r\n\r\nfirst");
+        then();
+        let _ = wire.wait_for_close();
+    })
+}
+
+#[test]
+fn a_response_that_the_gateway_cuts_off_itself_ends_by_a_reset() {
+    // By the end of a shutdown's grace.
+    let upstream = endless(|| {});
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("shutdown_grace = \"200ms\"")
+        .start();
+    let mut wire = gateway.connect();
+    wire.write("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+    let _ = wire.read_head();
+    assert_eq!(wire.read_exact(5), b"first");
+    gateway.shut_down();
+    assert_eq!(wire.read_to_close().end, End::Reset);
+
+    // Because the client seems to have gone.
+    let upstream = endless(|| {});
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut wire = gateway.connect();
+    wire.write("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+    let _ = wire.read_head();
+    assert_eq!(wire.read_exact(5), b"first");
+    wire.half_close();
+    assert_eq!(wire.read_to_close().end, End::Reset);
+}
+
+#[test]
+fn one_that_is_whole_ends_in_order() {
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 200 OK\r\n\r\nall of it");
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let transcript = gateway.raw("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+    assert_eq!(transcript.end, End::Closed);
+    assert!(transcript.text().ends_with("\r\n\r\nall of it"));
+}
+
+#[test]
+fn the_time_for_a_head_is_not_the_time_for_a_body() {
+    let upstream = RawUpstream::start(|wire| {
+        while let Ok(head) = wire.try_read_head() {
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+            if head.target() == "/late" {
+                std::thread::sleep(std::time::Duration::from_millis(700));
+                wire.write("late");
+            } else {
+                let _ = wire.wait_for_close();
+            }
+        }
+    });
+    let gateway = |timeouts: &str| {
+        Gateway::new()
+            .upstream_with(
+                "a",
+                [upstream.url()],
+                &format!("timeouts = {{ {timeouts} }}"),
+            )
+            .route("/{*rest}", "a")
+            .start()
+    };
+    // The head at once, and a body that takes longer than a head may.
+    let patient = gateway("response = \"300ms\", idle = \"20s\"");
+    assert_eq!(patient.get("/late").send().text(), "late");
+    // The head at once, and then nothing for longer than a body may pause.
+    let impatient = gateway("response = \"20s\", idle = \"300ms\"");
+    let began = std::time::Instant::now();
+    let mut wire = impatient.connect();
+    wire.write("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(wire.read_head().status(), 200);
+    assert_eq!(wire.read_to_close().bytes, b"");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
+fn an_early_response_survives_a_body_that_breaks_off_behind_it() {
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        assert_eq!(wire.read_chunk().data, b"first");
+        wire.write("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nfirst");
+        // What the gateway can't pass on of the request.
+        let _ = wire.try_read_chunk();
+        wire.write("last");
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("limits = { body_bytes = \"8B\" }")
+        .start();
+    let mut wire = gateway.connect();
+    wire.write("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    assert_eq!(wire.read_head().status(), 200);
+    assert_eq!(wire.read_exact(5), b"first");
+    // Too long, which is found out now.
+    wire.write("9\r\nthe second\r\n");
+    let rest = wire.read_to_close();
+    assert!(matches!(&*rest.bytes, b"last" | b""), "{}", rest.text());
+    // Neither connection is used again.
+    gateway.get("/").write(&mut gateway.connect());
+    sluicegate_tests::wait_until("there is another connection", || {
+        upstream.connections() == 2
+    });
+}

@@ -161,3 +161,59 @@ fn a_client_of_http_1_0_gets_no_interim_response() {
         .raw("POST / HTTP/1.0\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\nbody");
     assert_eq!(transcript.status(), 200, "{}", transcript.text());
 }
+
+#[test]
+fn nothing_is_put_into_a_final_response_that_has_begun() {
+    // Asks and answers at once.
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write(
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+        );
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut wire = gateway.connect();
+    wire.write(ASKING);
+    let response = wire.read_response("POST");
+    assert_eq!((response.status(), response.text()), (200, "hello"));
+    assert_eq!(wire.read_to_close().bytes, b"");
+
+    // Answers early and slowly: longer than a body is held back for.
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+        wire.write_chunk("first");
+        std::thread::sleep(Duration::from_millis(1500));
+        wire.write_chunk("last");
+        wire.write("0\r\n\r\n");
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut wire = gateway.connect();
+    wire.write(ASKING);
+    let response = wire.read_response("POST");
+    assert_eq!((response.status(), response.text()), (200, "firstlast"));
+    assert_eq!(wire.read_to_close().bytes, b"");
+}
+
+#[test]
+fn only_100_continue_makes_a_body_wait() {
+    let upstream = Upstream::start(|request| Answer::ok(request.text()));
+    let gateway = Gateway::in_front_of(&upstream).start();
+    for (version, expect, passed) in [
+        ("1.1", "something-else", Some("something-else")),
+        ("1.0", "100-continue", None),
+    ] {
+        let mut wire = gateway.connect();
+        let began = std::time::Instant::now();
+        wire.write(format!(
+            "POST / HTTP/{version}\r\nhost: a\r\nexpect: {expect}\r\ncontent-length: 4\r\n\r\nbody"
+        ));
+        assert_eq!(wire.read_response("POST").text(), "body");
+        // Nobody was waited for.
+        assert!(began.elapsed() < Duration::from_millis(900), "{expect}");
+        let received = upstream.received();
+        assert_eq!(received.last().unwrap().header("expect"), passed);
+    }
+}

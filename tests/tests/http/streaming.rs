@@ -231,3 +231,31 @@ fn requests_that_are_sent_ahead_wait_with_the_client() {
     done.give();
     assert!(taken < BUFFERED, "{} MiB were taken", taken / MIB);
 }
+
+#[test]
+fn a_client_that_writes_all_before_it_reads_is_heard_to_the_end() {
+    const LENGTH: usize = 32 * MIB;
+    // Answers before it has the request, with more than all buffers hold, and reads meanwhile.
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        let stream = wire.stream().try_clone().unwrap();
+        let answering = std::thread::spawn(move || {
+            use std::io::Write as _;
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n");
+            (&stream).write_all(head.as_bytes()).unwrap();
+            (&stream).write_all(&vec![b'y'; LENGTH]).unwrap();
+        });
+        assert_eq!(wire.read_exact(LENGTH).len(), LENGTH);
+        answering.join().unwrap();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut wire = gateway.connect();
+    wire.write(format!(
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {LENGTH}\r\n\r\n"
+    ));
+    for _ in 0..LENGTH / MIB {
+        wire.write(vec![b'x'; MIB]);
+    }
+    assert_eq!(wire.read_head().status(), 200);
+    assert!(wire.read_exact(LENGTH).iter().all(|byte| *byte == b'y'));
+}

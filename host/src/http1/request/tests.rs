@@ -57,6 +57,15 @@ fn a_target_in_absolute_form_becomes_its_path() {
 }
 
 #[test]
+fn the_authority_of_an_absolute_target_is_the_host_where_there_is_none() {
+    let one = request("GET http://b:81/x HTTP/1.0\r\n\r\n");
+    assert_eq!(one.headers["host"], "b:81");
+    assert_eq!(one.target, "/x");
+    let one = request("GET http://b/ HTTP/1.0\r\nhost: b\r\n\r\n");
+    assert_eq!(one.headers.get_all("host").iter().count(), 1);
+}
+
+#[test]
 fn says_whether_the_connection_is_kept_and_the_body_waits() {
     for (version, fields, kept) in [
         ("1.1", "", true),
