@@ -4,6 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering;
 
 use super::Subject;
+use crate::hub::directory::Directory;
 use crate::observe::metrics::{self, BOUNDS};
 use crate::upstream::target::Upstream;
 
@@ -50,6 +51,7 @@ pub(super) fn text(subject: &Subject) -> String {
     requests(&mut text, subject);
     upstreams(&mut text, subject);
     plugins(&mut text, subject);
+    hubs(&mut text, subject);
     process(&mut text, subject);
     text.0
 }
@@ -204,6 +206,27 @@ fn plugins(text: &mut Text, subject: &Subject) {
     for ((plugin, metric), value) in &own {
         text.sample(name, &[("plugin", plugin), ("metric", metric)], value.sum);
     }
+}
+
+fn hubs(text: &mut Text, subject: &Subject) {
+    let snapshot = subject.running.snapshot();
+    let mut family = |name: &str, help: &str, value: &dyn Fn(&Directory) -> usize| {
+        text.family(name, "gauge", help);
+        for hub in &snapshot.hubs {
+            let labels = [("hub", &*hub.config.name)];
+            text.sample(name, &labels, value(&hub.shared.directory));
+        }
+    };
+    family(
+        "sluicegate_hub_connections",
+        "Connections of a hub, over all workers.",
+        &Directory::connections,
+    );
+    family(
+        "sluicegate_hub_rooms",
+        "Rooms that somebody is in.",
+        &Directory::rooms,
+    );
 }
 
 fn process(text: &mut Text, subject: &Subject) {

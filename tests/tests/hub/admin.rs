@@ -1,7 +1,7 @@
 //! Hubs on the admin listener, and what a gateway says on a hub's path.
 
 use serde_json::{Value, json};
-use sluicegate_tests::{Gateway, RequestBuilder, Response};
+use sluicegate_tests::{Gateway, RequestBuilder, Response, WebSocket, wait_until};
 
 const HUBS: &str = "[admin]\naddress = \"127.0.0.1:0\"\n[hubs.chat]\npath = \"/ws\"\nlimits.message = \"1KiB\"\n[hubs.raw]\npath = \"/raw\"\nmode = \"relay\"";
 
@@ -38,6 +38,35 @@ fn lists() {
         "",
     ));
     assert_eq!(clients, json!({ "count": 0, "clients": [] }));
+}
+
+#[test]
+fn who_is_there_is_a_metric() {
+    let gateway = Gateway::from_toml(HUBS).start();
+    let has = |lines: &[&str]| {
+        let metrics = ask(&gateway, "GET", "/metrics", "").text().to_owned();
+        lines
+            .iter()
+            .all(|line| metrics.contains(&format!("\n{line}\n")))
+    };
+    assert!(has(&[
+        "sluicegate_hub_connections{hub=\"chat\"} 0",
+        "sluicegate_hub_rooms{hub=\"raw\"} 0"
+    ]));
+    let socket = WebSocket::open(gateway.address(), "/raw");
+    wait_until("the connection and its room are counted", || {
+        has(&[
+            "sluicegate_hub_connections{hub=\"raw\"} 1",
+            "sluicegate_hub_rooms{hub=\"raw\"} 1",
+        ])
+    });
+    drop(socket);
+    wait_until("they are not any more", || {
+        has(&[
+            "sluicegate_hub_connections{hub=\"raw\"} 0",
+            "sluicegate_hub_rooms{hub=\"raw\"} 0",
+        ])
+    });
 }
 
 #[test]
