@@ -6,7 +6,7 @@
 
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 
-use crate::http1::body::announced;
+use super::trailers::announced;
 
 /// Whether a plugin or a `reply` may not set this field: the host frames messages and decides
 /// about connections.

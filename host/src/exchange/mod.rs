@@ -19,6 +19,7 @@ pub mod head;
 pub mod hop_by_hop;
 pub mod representation;
 pub mod target;
+pub mod trailers;
 
 use std::net::IpAddr;
 use std::sync::Arc;

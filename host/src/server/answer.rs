@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Ver
 use http_body::{Body as _, Frame};
 
 use super::socket::ClientSocket;
-use crate::http1::body::{announced, keep_announced};
+use crate::exchange::trailers;
 use crate::http1::grammar;
 use crate::http1::outbox::{Encoder, WrongLength};
 use crate::observe::record::Recorded;
@@ -75,7 +75,7 @@ impl Answer {
         let keep_alive = asked.keep_alive && encoder.ends_by_itself() && !socket.must_close();
         socket.begin_answer();
         let announced = match encoder {
-            Encoder::Chunked => announced(&head.headers),
+            Encoder::Chunked => trailers::announced(&head.headers),
             _ => Vec::new(),
         };
         socket.with_outbox(|out| {
@@ -202,9 +202,9 @@ impl Answer {
                 Ok(())
             }
             Err(frame) => {
-                let trailers = frame.trailers_ref();
-                let trailers = trailers.map(|all| keep_announced(all, &self.announced));
-                self.end(trailers.as_ref())
+                let received = frame.trailers_ref();
+                let kept = received.map(|all| trailers::kept(all, &self.announced));
+                self.end(kept.as_ref())
             }
         }
     }

@@ -12,7 +12,7 @@ use super::target::Target;
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Gate;
-use crate::http1::body::announced;
+use crate::exchange::trailers::announced;
 use crate::http1::grammar::members;
 use crate::http1::outbox::{Encoder, Outbox};
 
