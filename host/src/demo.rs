@@ -213,6 +213,11 @@ path = "/plain/{{*rest}}"
 upstream = "sample"
 
 [[routes]]
+name = "start"
+path = "/"
+upstream = "sample"
+
+[[routes]]
 name = "chat page"
 path = "/chat"
 upstream = "sample"

@@ -128,12 +128,18 @@ struct ToHub {
 
 impl ToHub {
     async fn join(self: Box<Self>) -> Result<Answered, Failure> {
+        let request_id = self.exchange.request_id.clone();
         match self.hub.admit(self.handshake, self.exchange).await {
             Ok((response, accepted)) => {
                 let switch = Switch::Hub(self.hub, Box::new(accepted));
                 Ok((response.map(|()| ResponseBody::Empty), Some(switch)))
             }
-            Err(NotAccepted::Reply(reply)) => Ok((reply.map(ResponseBody::whole), None)),
+            Err(NotAccepted::Reply(mut reply)) => {
+                // So that whoever was refused can say when.
+                let headers = reply.headers_mut();
+                headers.entry(REQUEST_ID.clone()).or_insert(request_id);
+                Ok((reply.map(ResponseBody::whole), None))
+            }
             Err(NotAccepted::Failure(failure)) => Err(failure),
         }
     }

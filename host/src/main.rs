@@ -127,9 +127,10 @@ fn check(file: &ConfigFile) -> anyhow::Result<()> {
     let config = load(file)?;
     server::load(&config, None, &mut show_progress)?;
     println!(
-        "{}: ok ({} routes, {} upstreams, {} plugins)",
+        "{}: ok (routes: {}, hubs: {}, upstreams: {}, plugins: {})",
         file.config.display(),
         config.routes.len(),
+        config.hubs.len(),
         config.upstreams.len(),
         config.plugins.len()
     );

@@ -204,7 +204,9 @@ fn plugins(text: &mut Text, subject: &Subject) {
     let name = "sluicegate_plugin_metric_sum";
     text.family(name, "counter", "Sums of what plugins observe themselves.");
     for ((plugin, metric), value) in &own {
-        text.sample(name, &[("plugin", plugin), ("metric", metric)], value.sum);
+        if let Some(sum) = value.sum {
+            text.sample(name, &[("plugin", plugin), ("metric", metric)], sum);
+        }
     }
 }
 

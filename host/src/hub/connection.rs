@@ -17,8 +17,8 @@ use super::admit::Accepted;
 use super::client::{Birth, Client};
 use super::codes;
 use super::hooks::{ClientView, Hooks, Message};
-use super::protocol::event;
 use super::protocol::problem::Problem;
+use super::protocol::{command, event};
 use super::rate::{Rate, Verdict};
 use super::worker::{Handled, WorkerHub, raw};
 use crate::config::HubMode;
@@ -317,7 +317,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             match rate.admit(self.heard) {
                 Verdict::Pass => {}
                 Verdict::Refuse if self.hub.hub.config.mode == HubMode::Rooms => {
-                    self.client.send(&event::error(None, Problem::RateLimited));
+                    // So that the client knows which one was not taken.
+                    let text = std::str::from_utf8(&payload).unwrap_or_default();
+                    let id = command::read(text).id;
+                    self.client.send(&event::error(id, Problem::RateLimited));
                     return Handled::Done;
                 }
                 // Raw messages have no words for it.

@@ -194,8 +194,8 @@ const MAX_PLUGIN_METRICS: usize = 200;
 pub struct PluginMetric {
     /// Sum of `increment`, or number of `observe` calls.
     pub count: u64,
-    /// Sum of the observed values.
-    pub sum: f64,
+    /// Sum of the observed values; `None` where none was observed: a counter.
+    pub sum: Option<f64>,
 }
 
 type Table = BTreeMap<(String, String), PluginMetric>;
@@ -239,7 +239,7 @@ pub fn plugin_observe(plugin: &str, name: String, value: f64) {
     if value.is_finite() {
         update(plugin, name, |metric| {
             metric.count = metric.count.saturating_add(1);
-            metric.sum += value;
+            metric.sum = Some(metric.sum.unwrap_or_default() + value);
         });
     }
 }
@@ -305,7 +305,7 @@ mod tests {
         plugin_increment("metrics-test", "no spaces".into(), 1);
         assert_eq!(plugin_metric("metrics-test", "hits").unwrap().count, 5);
         let size = plugin_metric("metrics-test", "size").unwrap();
-        assert_eq!((size.count, size.sum), (1, 1.5));
+        assert_eq!((size.count, size.sum), (1, Some(1.5)));
         assert_eq!(plugin_metric("metrics-test", "no spaces"), None);
     }
 }

@@ -94,7 +94,7 @@ fn metrics_are_counted_by_plugin() {
     }
     // Each step increments by 1 and observes 0.5.
     let metric = plugin_metric("metrics-over-sockets", "hits_total").unwrap();
-    assert_eq!((metric.count, metric.sum), (6, 1.5));
+    assert_eq!((metric.count, metric.sum), (6, Some(1.5)));
     assert_eq!(plugin_metric("metrics-over-sockets", "not valid"), None);
 }
 

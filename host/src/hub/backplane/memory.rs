@@ -109,6 +109,36 @@ impl Memory {
         Ok(shard.entry(Arc::clone(room)).or_insert_with(Stream::new))
     }
 
+    /// Makes room for one more where there are as many rooms as there may be: those that nobody is in and that are only
+    /// kept for their histories go, the ones that have been silent for longest first. Several at once, so that who fills a
+    /// hub does not make each of its rooms cost a look at all of them.
+    fn make_room(&self, limits: Limits) {
+        if self.count.load(Ordering::Relaxed) < limits.rooms {
+            return;
+        }
+        let mut abandoned: Vec<(Option<Instant>, Arc<str>)> = Vec::new();
+        for shard in self.rooms.all() {
+            let those = shard.iter().filter(|(_, stream)| stream.members.is_empty());
+            abandoned.extend(those.map(|(room, stream)| {
+                let last = stream.history.back().map(|kept| kept.at);
+                (last, Arc::clone(room))
+            }));
+        }
+        abandoned.sort_unstable_by_key(|(last, _)| *last);
+        for (_, room) in abandoned.into_iter().take(limits.rooms / 16 + 1) {
+            let mut shard = self.rooms.of(&room);
+            if shard
+                .get(&room)
+                .is_some_and(|stream| stream.members.is_empty())
+                && let Some(stream) = shard.remove(&room)
+            {
+                let bytes: usize = stream.history.iter().map(|kept| kept.frame.len()).sum();
+                self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Keeps a message, and forgets what there is no more room for.
     fn keep(&self, stream: &mut Stream, frame: &Frame, history: History) {
         if history.messages == 0 {
@@ -222,6 +252,7 @@ impl Backplane for Memory {
             return Pending::Ready(Err(Refused::Busy));
         }
         let limits = self.limits();
+        self.make_room(limits);
         let mut shard = self.rooms.of(room);
         let stream = match self.stream(&mut shard, room, limits) {
             Ok(stream) => stream,
@@ -247,6 +278,7 @@ impl Backplane for Memory {
         since: Option<Position>,
     ) -> Pending<Result<Entered, Refused>> {
         let limits = self.limits();
+        self.make_room(limits);
         let mut shard = self.rooms.of(room);
         let stream = match self.stream(&mut shard, room, limits) {
             Ok(stream) => stream,
