@@ -62,6 +62,11 @@ impl Draft {
         &mut self.0
     }
 
+    /// The payload as it is by now.
+    pub fn body(&self) -> &[u8] {
+        self.0.get(HEADER..).unwrap_or_default()
+    }
+
     /// The frame.
     pub fn finish(self, kind: Kind) -> Frame {
         let (plain, header) = self.seal(FIN | opcode(kind));
