@@ -121,6 +121,14 @@ impl Frame {
         self.0.plain.slice(self.0.header..)
     }
 
+    /// Whether it is text.
+    pub fn kind(&self) -> Kind {
+        match self.0.plain.first() {
+            Some(first) if first & 0x0f == BINARY => Kind::Binary,
+            _ => Kind::Text,
+        }
+    }
+
     /// How many bytes it is, undeflated.
     pub fn len(&self) -> usize {
         self.0.plain.len()

@@ -1,6 +1,9 @@
 //! Hubs of several gateways, with a real Redis between them that is killed and brought back.
 
 use serde_json::{Value, json};
+use sluicegate::hub::api::ApiError;
+use sluicegate::hub::backplane::Refused;
+use sluicegate::hub::hooks::Message;
 use sluicegate_tests::{Frame, HubServer, RedisServer, WebSocket, wait_until};
 
 fn hub(redis: &RedisServer, more: &str) -> HubServer {
@@ -144,6 +147,23 @@ fn a_client_resumes_at_another_gateway_and_is_told_when_it_cannot() {
     let mut late = connect(&servers[1]);
     let command = json!({ "type": "join", "room": "a", "since": since });
     assert_eq!(ask(&mut late, &command)["recovered"], false);
+}
+
+#[test]
+fn a_broadcast_reaches_the_clients_of_all_gateways() {
+    let mut redis = RedisServer::start();
+    let servers = two(&redis, "");
+    let mut sockets = servers.each_ref().map(connect);
+    let message = Message::Text("{\"n\":1}".to_owned());
+    servers[0].hub().broadcast(&message).unwrap();
+    for socket in &mut sockets {
+        let expected = json!({ "type": "broadcast", "data": { "n": 1 } });
+        assert_eq!(read(socket), expected);
+    }
+    redis.kill();
+    disconnected(&servers[0]);
+    let refused = servers[0].hub().broadcast(&message);
+    assert_eq!(refused, Err(ApiError::Refused(Refused::Busy)));
 }
 
 #[test]

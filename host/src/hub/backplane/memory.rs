@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use super::super::delivery::Audience;
+use super::super::delivery::{Audience, Delivery};
 use super::super::directory::{Directory, Sharded};
 use super::super::protocol::event;
 use super::{
@@ -355,6 +355,12 @@ impl Backplane for Memory {
 
     fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
         Pending::Ready(self.directory.to_client(to, frame) > 0)
+    }
+
+    fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
+        let delivery = Delivery::Everyone(frame.clone());
+        self.directory.to_workers(&delivery);
+        Ok(())
     }
 
     fn announce(&self, room: &Arc<str>) {

@@ -175,6 +175,9 @@ pub trait Backplane: fmt::Debug + Send + Sync {
     /// Sends to a client, wherever it is; `false`: it is nowhere.
     fn direct(&self, to: &str, frame: &Frame) -> Pending<bool>;
 
+    /// Sends to all clients, wherever they are.
+    fn broadcast(&self, frame: &Frame) -> Result<(), Refused>;
+
     /// Tells those who watch a room what has changed. Called on a worker that has been asked to by the directory.
     fn announce(&self, room: &Arc<str>);
 

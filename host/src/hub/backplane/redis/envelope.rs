@@ -59,6 +59,27 @@ pub(super) fn read(node: u64, bytes: &[u8]) -> Option<Envelope<'_>> {
     })
 }
 
+/// A message for all clients, which has no number.
+pub(super) fn write_broadcast(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = match kind {
+        Kind::Text => b"all t ".to_vec(),
+        Kind::Binary => b"all b ".to_vec(),
+    };
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// Reads what [`write_broadcast`] has written; `None`: it is something else.
+pub(super) fn read_broadcast(bytes: &[u8]) -> Option<Frame> {
+    let (kind, payload) = if let Some(text) = bytes.strip_prefix(b"all t ") {
+        std::str::from_utf8(text).ok()?;
+        (Kind::Text, text)
+    } else {
+        (Kind::Binary, bytes.strip_prefix(b"all b ")?)
+    };
+    Some(Frame::new(kind, payload))
+}
+
 /// The word up to the next space.
 pub(super) fn word<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
     let end = memchr::memchr(b' ', rest)?;
@@ -105,6 +126,16 @@ mod tests {
         );
         assert_eq!(here.finish(5).payload(), "{\"x\":\" 1\",\"offset\":5}");
         assert_eq!(read(0xcd, &bytes).unwrap().audience, Audience::All);
+    }
+
+    #[test]
+    fn broadcasts_come_as_they_went() {
+        for (kind, payload) in [(Kind::Text, &b"a b"[..]), (Kind::Binary, b"\xff")] {
+            let frame = read_broadcast(&write_broadcast(kind, payload)).unwrap();
+            assert_eq!((frame.kind(), &frame.payload()[..]), (kind, payload));
+        }
+        assert!(read_broadcast(b"all t \xff").is_none());
+        assert!(read_broadcast(b"1 2 ab - t 1 a").is_none());
     }
 
     #[test]

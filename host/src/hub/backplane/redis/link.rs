@@ -16,6 +16,7 @@ use super::resp::{self, Value};
 use super::{MISSED, envelope};
 use crate::config::{HubMode, RedisAddress};
 use crate::hub::backplane::{Position, Refused};
+use crate::hub::delivery::{Audience, Delivery};
 use crate::hub::directory::Directory;
 use crate::hub::protocol::event;
 use crate::side_thread::Stopped;
@@ -31,6 +32,8 @@ const SILENCE: Duration = Duration::from_secs(4);
 const TOUCH: u32 = 10;
 /// Rooms of one such command.
 const TOUCHED: usize = 500;
+/// Room for one read.
+const INPUT: usize = 16 << 10;
 /// No more requests are taken while so much waits to be written.
 const OUTPUT: usize = 1 << 20;
 
@@ -123,6 +126,8 @@ impl Link {
         let mut tick = tokio::time::interval(PING);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // A buffer that is nearly full would be read into by a few bytes.
+            input.reserve(INPUT);
             tokio::select! {
                 read = reader.read_buf(&mut input) => {
                     if read? == 0 {
@@ -269,8 +274,8 @@ impl Link {
         }
         if look.is_complete {
             for (offset, frame) in look.messages {
-                let audience = crate::hub::delivery::Audience::All;
-                self.directory.to_room(room, audience, Some(offset), &frame);
+                self.directory
+                    .to_room(room, Audience::All, Some(offset), &frame);
             }
         } else {
             let has_words = self.shared.mode == HubMode::Rooms;
@@ -283,6 +288,10 @@ impl Link {
 
     /// A message has been published, here or at another gateway.
     fn message(&mut self, mut bytes: &[u8]) {
+        if let Some(frame) = envelope::read_broadcast(bytes) {
+            self.directory.to_workers(&Delivery::Everyone(frame));
+            return;
+        }
         let mut number = || envelope::word(&mut bytes)?.parse::<u64>().ok();
         let (Some(offset), Some(epoch)) = (number(), number()) else {
             return;

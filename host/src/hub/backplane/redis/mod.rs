@@ -13,7 +13,7 @@
 //! In Redis a room is a hash (epoch and last number) and a stream whose identifiers are the numbers. Rooms that nobody is
 //! in are forgotten by expiry, and `limits.rooms` counts those of all gateways.
 //!
-//! What is not shared: presence, direct messages and broadcasts are those of each gateway's own clients.
+//! What is not shared: presence and direct messages are those of each gateway's own clients.
 
 mod envelope;
 mod link;
@@ -148,6 +148,10 @@ impl Backplane for Redis {
 
     fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
         self.memory.direct(to, frame)
+    }
+
+    fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
+        self.line.broadcast(frame)
     }
 
     fn announce(&self, room: &Arc<str>) {

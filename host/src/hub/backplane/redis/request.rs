@@ -144,6 +144,13 @@ impl Line {
         Ok(asked)
     }
 
+    /// Sends to the clients of all gateways.
+    pub(super) fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
+        let message = envelope::write_broadcast(frame.kind(), &frame.payload());
+        let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
+        self.send(command, Answer::Nothing)
+    }
+
     pub(super) fn look(
         &self,
         room: &Arc<str>,
