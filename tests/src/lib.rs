@@ -14,6 +14,7 @@
 //! - [`Process`]: the gateway's binary, in a process of its own
 //! - [`Upstream`], [`RawUpstream`], [`Holding`], [`Refusing`], [`TargetProcess`]: what stands behind it
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
+//! - [`RedisServer`]: a Redis that hubs of several gateways share
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -33,6 +34,7 @@ mod holding;
 mod hub;
 mod message;
 mod process;
+mod redis;
 mod request;
 mod socket;
 mod target_process;
@@ -48,6 +50,7 @@ pub use holding::Holding;
 pub use hub::HubServer;
 pub use message::{Body, Chunk, End, ReadError, Response, Transcript};
 pub use process::{Finished, Process};
+pub use redis::RedisServer;
 pub use request::RequestBuilder;
 pub use socket::{Frame, WebSocket, frame};
 pub use target_process::TargetProcess;

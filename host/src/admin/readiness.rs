@@ -9,7 +9,8 @@ use super::Subject;
 use super::answer::Answer;
 use crate::config::Isolation;
 
-/// Ready is a gateway that is not stopping and could make an instance of every plugin that keeps some. A plugin that fails
+/// Ready is a gateway that is not stopping and could make an instance of every plugin that keeps some, and
+/// whose hubs have their backplanes. A plugin that fails
 /// later is told about here, and does not take the routes of all others out of service.
 pub(super) fn answer(subject: &Subject) -> Answer {
     let mut reasons = Vec::new();
@@ -33,6 +34,14 @@ pub(super) fn answer(subject: &Subject) -> Answer {
             "failures": layer.counts.failures.total(),
         });
         plugins.insert(layer.name.to_string(), state);
+    }
+    for hub in &snapshot.hubs {
+        if !hub.shared.backplane.is_connected() {
+            reasons.push(format!(
+                "hub \"{}\" has no connection to its backplane",
+                hub.config.name
+            ));
+        }
     }
     reasons.dedup();
     let status = if reasons.is_empty() {

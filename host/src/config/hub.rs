@@ -1,5 +1,6 @@
 //! `[hubs.NAME]`
 
+mod backplane;
 pub(super) mod model;
 
 use std::collections::BTreeMap;
@@ -101,7 +102,7 @@ fn hub(node: &Node<'_>, name: &str, scope: &Scope<'_>) -> Option<(Hub, Pattern)>
             .unwrap_or(SlowClients::Disconnect),
         history: history(&mut section),
         backplane: section
-            .read("backplane", backplane)
+            .read("backplane", backplane::read)
             .unwrap_or(Backplane::Memory),
         origin: Origin {
             path: node.path.clone(),
@@ -146,19 +147,6 @@ fn one_of<T: Copy>(node: &Node<'_>, words: &[(&'static str, T)]) -> Option<T> {
         node.not_one_of(words.iter().map(|(word, _)| *word));
     }
     found
-}
-
-fn backplane(node: &Node<'_>) -> Option<Backplane> {
-    let text = node.string_like(r#""memory""#)?;
-    if text == "memory" {
-        return Some(Backplane::Memory);
-    }
-    if text.starts_with("redis://") || text.starts_with("nats://") {
-        node.problem("hubs of several gateways are not part of this version; allowed: \"memory\"");
-    } else {
-        node.not_one_of(["memory"]);
-    }
-    None
 }
 
 /// `Some(None)` is "none": a value that is right, where `None` is one that is wrong.

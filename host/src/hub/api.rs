@@ -83,8 +83,7 @@ impl Hub {
             }
             _ => worker::raw(message),
         };
-        self.shared.directory.to_workers(&Delivery::Everyone(frame));
-        Ok(())
+        Ok(self.shared.backplane.broadcast(&frame)?)
     }
 
     /// Sends to all connections of a client; whether there are any.

@@ -29,6 +29,15 @@ pub enum Delivery {
         /// The message.
         frame: Frame,
     },
+    /// Those in a room have missed messages, and are told so; they get what comes after this offset.
+    Gap {
+        /// The room.
+        room: Arc<str>,
+        /// Where its stream is now; it may be another, with smaller numbers.
+        offset: u64,
+        /// What they are told; `None`: there are no words for it.
+        frame: Option<Frame>,
+    },
     /// For all.
     Everyone(Frame),
     /// For one connection.

@@ -201,6 +201,25 @@ impl Directory {
         }
     }
 
+    /// Tells everyone in a room that messages are lost.
+    pub fn gap(&self, room: &Arc<str>, offset: u64, frame: Option<&Frame>) {
+        let rooms = self.rooms.of(room);
+        let inboxes = self.inboxes.read().unwrap_or_else(PoisonError::into_inner);
+        let workers = rooms.get(&**room).into_iter().flatten();
+        for inbox in workers.filter_map(|worker| inboxes.get(*worker)?.as_ref()) {
+            inbox.send(Delivery::Gap {
+                room: Arc::clone(room),
+                offset,
+                frame: frame.cloned(),
+            });
+        }
+    }
+
+    /// Whether somebody is in a room.
+    pub fn is_occupied(&self, room: &str) -> bool {
+        self.rooms.of(room).contains_key(room)
+    }
+
     /// Has one of the workers that are in a room tell its watchers; `false` where there is none.
     pub fn announce(&self, room: &Arc<str>) -> bool {
         let rooms = self.rooms.of(room);

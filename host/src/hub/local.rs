@@ -170,6 +170,16 @@ impl Local {
                     room.deliver(audience, offset, &frame);
                 }
             }
+            Delivery::Gap {
+                room,
+                offset,
+                frame,
+            } => {
+                let room = self.rooms.borrow().get(&room).map(Rc::clone);
+                if let Some(room) = room {
+                    room.skip_to(offset, frame.as_ref());
+                }
+            }
             Delivery::Everyone(frame) => {
                 for client in self.clients.borrow().values() {
                     client.send(&frame);

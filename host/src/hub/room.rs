@@ -128,6 +128,22 @@ impl Room {
             }
         }
     }
+
+    /// Messages are lost, or the stream is another one: who is in is told, and gets what comes after this place.
+    pub(super) fn skip_to(&self, offset: u64, frame: Option<&Frame>) {
+        for member in &mut *self.members.borrow_mut() {
+            match &mut member.floor {
+                // Where it comes in will be told by its answer.
+                Floor::Held(held) => held.clear(),
+                Floor::After(floor) => {
+                    *floor = offset;
+                    if let Some(frame) = frame {
+                        member.client.send(frame);
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +189,26 @@ mod tests {
         assert_eq!(messages(&client), 1);
         room.deliver(Audience::All, Some(7), &frame);
         assert_eq!(messages(&client), 2);
+    }
+
+    #[test]
+    fn after_a_gap_comes_what_follows_it_even_with_smaller_numbers() {
+        let room = Rc::new(Room::new("a".into()));
+        let (client, late) = (client(1), client(2));
+        let frame = Frame::text("m");
+        room.enter(&client, false);
+        room.settle(&client, 9);
+        room.enter(&late, false);
+        room.deliver(Audience::All, Some(9), &frame);
+        room.skip_to(2, Some(&frame));
+        assert_eq!(messages(&client), 1);
+        for offset in [2, 3] {
+            room.deliver(Audience::All, Some(offset), &frame);
+        }
+        assert_eq!(messages(&client), 2);
+        // What was held for who comes in was of the stream before.
+        room.settle(&late, 2);
+        assert_eq!(messages(&late), 1);
     }
 
     #[test]

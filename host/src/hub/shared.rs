@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::backplane::Backplane;
 use super::backplane::memory::Memory;
+use super::backplane::redis::Redis;
 use super::directory::Directory;
 use crate::config;
 use crate::websocket::handshake::Rules;
@@ -40,8 +41,11 @@ impl Hub {
             Arc::clone(&kept.shared)
         } else {
             let directory = Arc::new(Directory::default());
-            let backplane: Box<dyn Backplane> = match config.backplane {
+            let backplane: Box<dyn Backplane> = match &config.backplane {
                 config::Backplane::Memory => Box::new(Memory::new(&directory, config)),
+                config::Backplane::Redis(address) => {
+                    Box::new(Redis::new(&directory, config, address))
+                }
             };
             Arc::new(Shared {
                 directory,

@@ -213,7 +213,10 @@ impl WorkerHub {
                 let room = in_room(&room)?;
                 let query = super::backplane::Query { since, limit };
                 Handled::then(backplane.history(&room.name, query), move |page| {
-                    client.send(&event::history(id.as_deref(), &room.name, &page));
+                    client.send(&match page {
+                        Ok(page) => event::history(id.as_deref(), &room.name, &page),
+                        Err(refused) => event::error(id.as_deref(), refused.into()),
+                    });
                 })
             }
             Command::Ping => {

@@ -62,6 +62,11 @@ impl Draft {
         &mut self.0
     }
 
+    /// The payload as it is by now.
+    pub fn body(&self) -> &[u8] {
+        self.0.get(HEADER..).unwrap_or_default()
+    }
+
     /// The frame.
     pub fn finish(self, kind: Kind) -> Frame {
         let (plain, header) = self.seal(FIN | opcode(kind));
@@ -114,6 +119,14 @@ impl Frame {
     /// The message itself.
     pub fn payload(&self) -> Bytes {
         self.0.plain.slice(self.0.header..)
+    }
+
+    /// Whether it is text.
+    pub fn kind(&self) -> Kind {
+        match self.0.plain.first() {
+            Some(first) if first & 0x0f == BINARY => Kind::Binary,
+            _ => Kind::Text,
+        }
     }
 
     /// How many bytes it is, undeflated.

@@ -15,5 +15,6 @@ mod operators;
 mod outside;
 mod plugins;
 mod raw_modes;
+mod redis;
 mod rooms;
 mod workers;

@@ -108,4 +108,28 @@ pub struct History {
 pub enum Backplane {
     /// "memory": the hub is this process.
     Memory,
+    /// `redis://…`: the hub is all gateways that have one of its name there.
+    Redis(RedisAddress),
+}
+
+/// `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisAddress {
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// Default 6379.
+    pub port: u16,
+    /// Default 0.
+    pub database: u32,
+    /// Default: none.
+    pub password: Option<String>,
+    /// Default: "default", the user that Redis has by itself.
+    pub user: Option<String>,
+}
+
+impl std::fmt::Debug for RedisAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without its password: this gets into logs.
+        write!(f, "redis://{}:{}/{}", self.host, self.port, self.database)
+    }
 }

@@ -88,12 +88,16 @@ fn what_is_refused() {
             "3: hubs.chat.plugins[0]: no plugin named \"guard\"; none is defined",
         ),
         (
-            "backplane = \"redis://127.0.0.1\"",
-            "3: hubs.chat.backplane: hubs of several gateways are not part of this version; allowed: \"memory\"",
+            "backplane = \"nats://127.0.0.1\"",
+            "3: hubs.chat.backplane: NATS is not part of this version; allowed: \"memory\", \"redis://…\"",
+        ),
+        (
+            "backplane = \"env:SLUICEGATE_IS_NOT_SET\"",
+            "3: hubs.chat.backplane: this environment variable is not set",
         ),
         (
             "backplane = \"disk\"",
-            "3: hubs.chat.backplane: found \"disk\"; allowed: \"memory\"",
+            "3: hubs.chat.backplane: expected \"memory\", an address such as \"redis://:PASSWORD@HOST:6379/0\", or \"env:NAME\" with the name of an environment variable that has it",
         ),
         (
             "limits.rate = \"50\"",

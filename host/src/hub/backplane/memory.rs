@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use super::super::delivery::Audience;
+use super::super::delivery::{Audience, Delivery};
 use super::super::directory::{Directory, Sharded};
 use super::super::protocol::event;
 use super::{
@@ -25,10 +25,11 @@ pub struct Memory {
     limits: RwLock<Limits>,
 }
 
+/// What of a hub's settings a backplane keeps to.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
-    history: History,
-    rooms: usize,
+pub(super) struct Limits {
+    pub(super) history: History,
+    pub(super) rooms: usize,
 }
 
 /// What is known of a room.
@@ -64,7 +65,7 @@ struct Changes {
 }
 
 impl Limits {
-    fn of(hub: &config::Hub) -> Self {
+    pub(super) fn of(hub: &config::Hub) -> Self {
         let mut history = hub.history;
         // Raw messages have no numbers that one could come back with.
         if hub.mode != HubMode::Rooms {
@@ -343,7 +344,7 @@ impl Backplane for Memory {
         Pending::Ready((members.collect(), stream.members.len()))
     }
 
-    fn history(&self, room: &str, query: Query) -> Pending<Page> {
+    fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>> {
         let limits = self.limits();
         let mut shard = self.rooms.of(room);
         let Some(stream) = shard.get_mut(room) else {
@@ -351,11 +352,11 @@ impl Backplane for Memory {
                 offset: 0,
                 epoch: 0,
             };
-            return Pending::Ready(Page {
+            return Pending::Ready(Ok(Page {
                 position,
                 messages: Vec::new(),
                 is_complete: query.since.is_none(),
-            });
+            }));
         };
         self.forget(stream, Instant::now(), limits.history);
         let mut is_complete = query
@@ -377,15 +378,21 @@ impl Backplane for Memory {
             }
             messages.push(kept.frame.payload());
         }
-        Pending::Ready(Page {
+        Pending::Ready(Ok(Page {
             position: stream.position,
             messages,
             is_complete,
-        })
+        }))
     }
 
     fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
         Pending::Ready(self.directory.to_client(to, frame) > 0)
+    }
+
+    fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
+        let delivery = Delivery::Everyone(frame.clone());
+        self.directory.to_workers(&delivery);
+        Ok(())
     }
 
     fn announce(&self, room: &Arc<str>) {

@@ -2,12 +2,14 @@
 //! client that is elsewhere.
 //!
 //! - [`memory`]: the hub is this process
+//! - [`redis`]: the hub is all gateways that have one of this name at the same Redis
 //!
 //! A backplane numbers what is published to a room and hands it, in the order of the numbers, to the
 //! [`Directory`](super::directory::Directory) of its process. Operations that a backplane can finish at once are finished
 //! at once; for one that asks another machine there is [`Pending::Later`], and the client that waits for it is not read from.
 
 pub mod memory;
+pub mod redis;
 
 use std::fmt;
 use std::pin::Pin;
@@ -111,8 +113,8 @@ pub enum Refused {
     /// `limits.rooms`
     #[error("there are as many rooms as there may be")]
     TooManyRooms,
-    /// Some worker does not keep up.
-    #[error("too much is waiting to be delivered")]
+    /// Some worker does not keep up, or the backplane can't be reached.
+    #[error("too much is waiting to be delivered, or the hub's backplane can't be reached")]
     Busy,
 }
 
@@ -168,16 +170,24 @@ pub trait Backplane: fmt::Debug + Send + Sync {
     fn members(&self, room: &str) -> Pending<(Vec<Member>, usize)>;
 
     /// What was published to a room.
-    fn history(&self, room: &str, query: Query) -> Pending<Page>;
+    fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>>;
 
     /// Sends to a client, wherever it is; `false`: it is nowhere.
     fn direct(&self, to: &str, frame: &Frame) -> Pending<bool>;
+
+    /// Sends to all clients, wherever they are.
+    fn broadcast(&self, frame: &Frame) -> Result<(), Refused>;
 
     /// Tells those who watch a room what has changed. Called on a worker that has been asked to by the directory.
     fn announce(&self, room: &Arc<str>);
 
     /// Forgets what is too old.
     fn sweep(&self, now: Instant);
+
+    /// Whether messages can be published.
+    fn is_connected(&self) -> bool {
+        true
+    }
 
     /// Another configuration of the same hub.
     fn configure(&self, hub: &config::Hub);

@@ -178,6 +178,14 @@ pub fn presence(room: &str, joined: &[Member], left: &[Arc<str>]) -> Frame {
         .finish()
 }
 
+/// Messages of a room are lost.
+pub fn gap(room: &str, position: Position) -> Frame {
+    Object::new("gap", room.len() + 96)
+        .text("room", room)
+        .position(position)
+        .finish()
+}
+
 /// The answer to a question for the history.
 pub fn history(id: Option<&str>, room: &str, page: &Page) -> Frame {
     let bytes: usize = page.messages.iter().map(|message| message.len() + 1).sum();

@@ -128,7 +128,7 @@ fn histories_share_what_memory_there_is() {
         since: None,
         limit: 1000,
     };
-    let page = now(bench.memory.history("a", query));
+    let page = now(bench.memory.history("a", query)).unwrap();
     assert!(
         (5..30).contains(&page.messages.len()),
         "{}",

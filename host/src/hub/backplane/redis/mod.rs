@@ -1,0 +1,173 @@
+//! The hub is all gateways that have one of this name at the same Redis.
+//!
+//! ```text
+//! publish → script: number, keep in the room's stream, PUBLISH → every gateway's link → directory
+//! ```
+//!
+//! A script gives a message its number, so all gateways see one order, also the one that published it. There is one
+//! connection, on a thread of its own ([`link`]), for commands and the subscription (RESP3): what comes on it is in
+//! order, so the answer to who enters a room says exactly which messages will follow. When it is lost, or a number
+//! does not follow the one before it, the link asks for the stream since the last number; what is not there any more is
+//! told to clients as a gap. While there is no connection everything is refused as busy, at once; clients stay.
+//!
+//! In Redis a room is a hash (epoch and last number) and a stream whose identifiers are the numbers. Rooms that nobody is
+//! in are forgotten by expiry, and `limits.rooms` counts those of all gateways.
+//!
+//! What is not shared: presence and direct messages are those of each gateway's own clients.
+
+mod envelope;
+mod link;
+mod request;
+mod resp;
+mod script;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::directory::Directory;
+use super::memory::Memory;
+use super::{
+    Backplane, Entered, Member, PAGE, Page, Pending, Position, Publication, Query, Refused,
+};
+use crate::config::{self, RedisAddress};
+use crate::side_thread::SideThread;
+use crate::websocket::frame::Frame;
+use request::{Line, Look, Since};
+
+/// Bytes of what a client, or a gateway, that comes back is told at once; who has missed more has a gap.
+const MISSED: usize = 8 << 20;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Redis {
+    /// Who is in the rooms of this gateway.
+    memory: Arc<Memory>,
+    directory: Arc<Directory>,
+    line: Arc<Line>,
+    _thread: Option<SideThread>,
+}
+
+impl Redis {
+    /// Begins to connect; whether Redis is there shows in [`Backplane::is_connected`].
+    pub fn new(directory: &Arc<Directory>, hub: &config::Hub, address: &RedisAddress) -> Self {
+        let (line, requests) = Line::new(hub, address);
+        let (address, shared) = (address.clone(), Arc::clone(&line));
+        let known = Arc::clone(directory);
+        let thread = SideThread::start("backplane", move |stopped| {
+            link::run(address, shared, known, requests, stopped)
+        });
+        if let Err(error) = &thread {
+            tracing::error!("hub \"{}\" has no backplane: {error}", hub.name);
+        }
+        Self {
+            memory: Arc::new(Memory::new(directory, hub)),
+            directory: Arc::clone(directory),
+            line,
+            _thread: thread.ok(),
+        }
+    }
+}
+
+impl Backplane for Redis {
+    fn publish(
+        &self,
+        room: &Arc<str>,
+        publication: Publication,
+    ) -> Pending<Result<Position, Refused>> {
+        if !self.directory.has_room(room) {
+            return Pending::Ready(Err(Refused::Busy));
+        }
+        match self.line.publish(room, &publication) {
+            Ok(published) => Pending::Later(Box::pin(async move {
+                published.await.unwrap_or(Err(Refused::Busy))
+            })),
+            Err(refused) => Pending::Ready(Err(refused)),
+        }
+    }
+
+    fn enter(
+        &self,
+        room: &Arc<str>,
+        member: Member,
+        watches: bool,
+        since: Option<Position>,
+    ) -> Pending<Result<Entered, Refused>> {
+        let place = since.map_or(Since::Now, |since| Since::All(since, MISSED));
+        let looked = match self.line.look(room, place, true) {
+            Ok(looked) => looked,
+            Err(refused) => return Pending::Ready(Err(refused)),
+        };
+        let id = Arc::clone(&member.id);
+        if let Pending::Ready(Err(refused)) = self.memory.enter(room, member, watches, None) {
+            return Pending::Ready(Err(refused));
+        }
+        let (memory, room) = (Arc::clone(&self.memory), Arc::clone(room));
+        Pending::Later(Box::pin(async move {
+            match looked.await.unwrap_or(Err(Refused::Busy)) {
+                Ok(look) => Ok(Entered {
+                    position: look.position,
+                    missed: (since.is_some() && look.is_complete)
+                        .then(|| look.messages.into_iter().map(|(_, frame)| frame).collect()),
+                }),
+                Err(refused) => {
+                    memory.leave(&room, &id, watches);
+                    Err(refused)
+                }
+            }
+        }))
+    }
+
+    fn leave(&self, room: &Arc<str>, id: &Arc<str>, watched: bool) {
+        self.memory.leave(room, id, watched);
+    }
+
+    fn members(&self, room: &str) -> Pending<(Vec<Member>, usize)> {
+        self.memory.members(room)
+    }
+
+    fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>> {
+        let place = Since::Page(query.since, query.limit, PAGE);
+        let looked = match self.line.look(&Arc::from(room), place, false) {
+            Ok(looked) => looked,
+            Err(refused) => return Pending::Ready(Err(refused)),
+        };
+        Pending::Later(Box::pin(async move {
+            let Look {
+                position,
+                is_complete,
+                messages,
+            } = looked.await.unwrap_or(Err(Refused::Busy))?;
+            let messages = messages.iter().map(|(_, frame)| frame.payload());
+            Ok(Page {
+                position,
+                messages: messages.collect(),
+                is_complete,
+            })
+        }))
+    }
+
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
+        self.memory.direct(to, frame)
+    }
+
+    fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
+        self.line.broadcast(frame)
+    }
+
+    fn announce(&self, room: &Arc<str>) {
+        self.memory.announce(room);
+    }
+
+    fn sweep(&self, now: Instant) {
+        self.memory.sweep(now);
+    }
+
+    fn is_connected(&self) -> bool {
+        self.line.is_up()
+    }
+
+    fn configure(&self, hub: &config::Hub) {
+        self.memory.configure(hub);
+        self.line.configure(hub);
+    }
+}

@@ -1,0 +1,248 @@
+//! What workers ask of the link: commands ready to be written, and where their answers go.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::memory::Limits;
+use super::super::{Position, Publication, Refused};
+use super::script::{Script, Scripts};
+use super::{envelope, resp};
+use crate::config::{self, HubMode, RedisAddress};
+use crate::websocket::frame::Frame;
+
+/// Requests that have not been written.
+const REQUESTS: usize = 4096;
+/// Bytes of requests that have not been answered.
+const BYTES: usize = 32 << 20;
+/// A room that nobody is in, and nothing is said in, is remembered for at least so long.
+const ROOM: Duration = Duration::from_mins(1);
+
+type Asked<T> = oneshot::Receiver<Result<T, Refused>>;
+type Asker<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// What one gateway has with one hub in Redis. Shared by its workers and the link.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// This gateway, among the others.
+    pub(super) node: u64,
+    pub(super) hub: Arc<str>,
+    pub(super) mode: HubMode,
+    pub(super) channel: String,
+    pub(super) scripts: Scripts,
+    prefix: String,
+    limits: RwLock<Limits>,
+    requests: mpsc::Sender<Request>,
+    waiting: Arc<AtomicUsize>,
+    is_up: AtomicBool,
+}
+
+/// A command on its way.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) command: Vec<u8>,
+    pub(super) answer: Answer,
+    pub(super) ticket: Ticket,
+}
+
+/// Where an answer goes. One that is dropped is answered with busy.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It has to be none that says an error.
+    Setup,
+    Nothing,
+    Published(Asker<Position>),
+    Looked {
+        room: Arc<str>,
+        /// A client comes in.
+        enters: bool,
+        to: Asker<Look>,
+    },
+    /// The link has asked.
+    Resumed(Arc<str>),
+}
+
+/// Counts the bytes of a request for as long as it lives.
+#[derive(Debug)]
+pub(super) struct Ticket(Arc<AtomicUsize>, usize);
+
+/// A part of a room's stream.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) position: Position,
+    pub(super) is_complete: bool,
+    /// With their numbers, from the oldest.
+    pub(super) messages: Vec<(u64, Frame)>,
+}
+
+/// Which part.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Since {
+    /// None of it, only where it is.
+    Now,
+    /// All since a place, if it is not more than so many bytes.
+    All(Position, usize),
+    /// So many messages and bytes, since a place or the last ones.
+    Page(Option<Position>, usize, usize),
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+impl Line {
+    pub(super) fn new(
+        hub: &config::Hub,
+        address: &RedisAddress,
+    ) -> (Arc<Self>, mpsc::Receiver<Request>) {
+        let (requests, receiver) = mpsc::channel(REQUESTS);
+        // In braces is what a cluster would place keys by: all of a hub belong together.
+        let prefix = format!("sluicegate:{{{}}}:", hub.name);
+        let line = Self {
+            node: rand::random(),
+            hub: Arc::clone(&hub.name),
+            mode: hub.mode,
+            // Channels, other than keys, are the same in all databases.
+            channel: format!("{prefix}messages:{}", address.database),
+            scripts: Scripts::new(),
+            prefix,
+            limits: RwLock::new(Limits::of(hub)),
+            requests,
+            waiting: Arc::default(),
+            is_up: AtomicBool::new(false),
+        };
+        (Arc::new(line), receiver)
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_up(&self, is_up: bool) {
+        self.is_up.store(is_up, Ordering::Release);
+    }
+
+    pub(super) fn configure(&self, hub: &config::Hub) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Limits::of(hub);
+    }
+
+    pub(super) fn publish(
+        &self,
+        room: &Arc<str>,
+        publication: &Publication,
+    ) -> Result<Asked<Position>, Refused> {
+        let message = envelope::write(self.node, room, publication);
+        let messages = self.limits().history.messages.to_string();
+        let rest = [messages.as_bytes(), self.channel.as_bytes(), &message];
+        let command = self.call(&self.scripts.publish, room, &rest);
+        let (to, asked) = oneshot::channel();
+        self.send(command, Answer::Published(to))?;
+        Ok(asked)
+    }
+
+    /// Sends to the clients of all gateways.
+    pub(super) fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
+        let message = envelope::write_broadcast(frame.kind(), &frame.payload());
+        let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
+        self.send(command, Answer::Nothing)
+    }
+
+    pub(super) fn look(
+        &self,
+        room: &Arc<str>,
+        since: Since,
+        enters: bool,
+    ) -> Result<Asked<Look>, Refused> {
+        let (to, asked) = oneshot::channel();
+        let room = Arc::clone(room);
+        let command = self.look_command(&room, since);
+        self.send(command, Answer::Looked { room, enters, to })?;
+        Ok(asked)
+    }
+
+    pub(super) fn look_command(&self, room: &str, since: Since) -> Vec<u8> {
+        let all = self.limits().history.messages;
+        let (place, messages, bytes) = match since {
+            Since::Now => (None, 0, 0),
+            Since::All(place, bytes) => (Some(place), all, bytes),
+            Since::Page(place, messages, bytes) => (place, messages, bytes),
+        };
+        let (epoch, offset) = place.map_or((String::new(), 0), |place| {
+            (place.epoch.to_string(), place.offset)
+        });
+        let numbers = [offset.to_string(), messages.to_string(), bytes.to_string()];
+        let [offset, messages, bytes] = numbers.each_ref().map(String::as_bytes);
+        let rest = [epoch.as_bytes(), offset, messages, bytes];
+        self.call(&self.scripts.look, room, &rest)
+    }
+
+    /// These rooms are not forgotten.
+    pub(super) fn touch_command(&self, rooms: &[Arc<str>]) -> Vec<u8> {
+        let count = (rooms.len() + 1).to_string();
+        let all = format!("{}rooms", self.prefix);
+        let keys: Vec<String> = rooms
+            .iter()
+            .map(|room| format!("{}room:{room}", self.prefix))
+            .collect();
+        let age = self.room_age();
+        let mut parts: Vec<&[u8]> = vec![
+            b"EVALSHA",
+            self.scripts.touch.digest.as_bytes(),
+            count.as_bytes(),
+            all.as_bytes(),
+        ];
+        parts.extend(keys.iter().map(String::as_bytes));
+        parts.push(age.as_bytes());
+        parts.extend(rooms.iter().map(|room| room.as_bytes()));
+        resp::command(&parts)
+    }
+
+    fn limits(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room_age(&self) -> String {
+        self.limits().history.age.max(ROOM).as_millis().to_string()
+    }
+
+    /// A call of a script about a room, with what `open.lua` wants first.
+    fn call(&self, script: &Script, room: &str, rest: &[&[u8]]) -> Vec<u8> {
+        let limits = self.limits();
+        let prefix = &self.prefix;
+        let keys = [
+            format!("{prefix}rooms"),
+            format!("{prefix}room:{room}"),
+            format!("{prefix}stream:{room}"),
+        ];
+        // Zero stands for no epoch.
+        let epoch = rand::random::<u64>().max(1).to_string();
+        let rooms = limits.rooms.to_string();
+        let message_age = limits.history.age.as_millis().max(1).to_string();
+        let room_age = self.room_age();
+        let mut parts: Vec<&[u8]> = vec![b"EVALSHA", script.digest.as_bytes(), b"3"];
+        parts.extend(keys.iter().map(String::as_bytes));
+        parts.push(room.as_bytes());
+        parts.extend([&epoch, &rooms, &room_age, &message_age].map(String::as_bytes));
+        parts.extend(rest);
+        resp::command(&parts)
+    }
+
+    fn send(&self, command: Vec<u8>, answer: Answer) -> Result<(), Refused> {
+        let bytes = command.len();
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        let ticket = Ticket(Arc::clone(&self.waiting), bytes);
+        if !self.is_up() || before > BYTES {
+            return Err(Refused::Busy);
+        }
+        let request = Request {
+            command,
+            answer,
+            ticket,
+        };
+        self.requests.try_send(request).map_err(|_| Refused::Busy)
+    }
+}
