@@ -175,6 +175,9 @@ impl Way {
         let mut handshake = None;
         if let Some(route) = snapshot.routes.get(index) {
             record.matched(index, &route.name);
+            if let Some(limit) = route.exchange_timeout {
+                record.limit(limit);
+            }
             if let Some(room) = &route.concurrency {
                 match Arc::clone(room).try_acquire_owned() {
                     Ok(place) => record.keep(place),
@@ -312,7 +315,11 @@ impl Way {
             upstream,
             preserve_host: route.preserve_host,
             began,
-            deadline: began + route.timeout,
+            deadline: began
+                + route
+                    .exchange_timeout
+                    .unwrap_or(route.timeout)
+                    .min(route.timeout),
             interim: (version != Version::HTTP_10).then_some(&self.context.socket),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();

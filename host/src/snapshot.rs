@@ -61,6 +61,8 @@ pub struct Route {
     pub layers: Vec<usize>,
     /// Until the response's head.
     pub timeout: Duration,
+    /// Until the response's end; `None`: no limit.
+    pub exchange_timeout: Option<Duration>,
     /// Room for exchanges at the same time, over all workers; `None`: no limit.
     pub concurrency: Option<Arc<Semaphore>>,
     /// Whether the client's Host goes upstream.
@@ -133,6 +135,7 @@ impl Snapshot {
                     .filter_map(|plugin_use| registry.layer_of(config, plugin_use))
                     .collect(),
                 timeout: route.timeout,
+                exchange_timeout: route.exchange_timeout,
                 concurrency: room(route, previous),
                 preserve_host: route.preserve_host,
                 metrics: metrics.as_ref().map(|metrics| metrics.route(&route.name)),

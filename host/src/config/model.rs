@@ -469,6 +469,8 @@ pub struct Route {
     pub plugins: Vec<PluginUse>,
     /// `timeout` of the whole exchange up to the end of the response's head; 60 s by default.
     pub timeout: Duration,
+    /// `exchange_timeout` up to the response's last byte; `None` (the default): no limit.
+    pub exchange_timeout: Option<Duration>,
     /// `concurrency`: exchanges at the same time, over all workers; `None` (the default): no limit.
     pub concurrency: Option<usize>,
     /// `preserve_host`

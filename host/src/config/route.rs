@@ -72,6 +72,7 @@ fn read_one<'t>(item: &Node<'t>, scope: &Scope<'_>) -> Option<Entry<'t>> {
     let timeout = section
         .read("timeout", Node::duration)
         .unwrap_or(Duration::from_mins(1));
+    let exchange_timeout = section.read("exchange_timeout", Node::duration);
     let concurrency = section.read("concurrency", |node| node.whole(limits::COUNT));
     let preserve_host = section
         .read("preserve_host", Node::boolean)
@@ -89,6 +90,7 @@ fn read_one<'t>(item: &Node<'t>, scope: &Scope<'_>) -> Option<Entry<'t>> {
         upstream: upstream.unwrap_or_default().to_owned(),
         plugins,
         timeout,
+        exchange_timeout,
         concurrency,
         preserve_host,
         origin: Origin {

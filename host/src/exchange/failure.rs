@@ -13,6 +13,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::body::BodyError;
 use crate::http1::response::HeadError;
+use crate::observe::record::Overdue;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
 use crate::upstream::connection::Broken;
@@ -140,6 +141,12 @@ pub enum UpstreamFailure {
         /// `timeouts.idle`
         limit: Duration,
     },
+    /// A response that had not ended within the route's time for a whole exchange: broken off.
+    #[error("the exchange took longer than the route's {limit:?}")]
+    ExchangeTimeout {
+        /// The route's `exchange_timeout`
+        limit: Duration,
+    },
     /// 502: the connection broke before a response.
     #[error("{target}: connection broke before a response: {source}")]
     Broken {
@@ -192,6 +199,9 @@ impl Failure {
     pub fn of_response_body(error: &BodyError) -> Self {
         if let Some(plugin) = BrokeBody::cause(&**error) {
             return plugin;
+        }
+        if let Some(Overdue(limit)) = error.downcast_ref() {
+            return UpstreamFailure::ExchangeTimeout { limit: *limit }.into();
         }
         match error.downcast_ref::<Silence>() {
             Some(Silence(limit)) => UpstreamFailure::IdleTimeout { limit: *limit }.into(),
@@ -371,6 +381,12 @@ impl UpstreamFailure {
             Self::IdleTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "connection_read_timeout",
+                "upstream timed out",
+            ),
+            // Only in the log and in metrics: the response's head has gone ahead.
+            Self::ExchangeTimeout { .. } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "exchange_timeout",
                 "upstream timed out",
             ),
             Self::Broken { .. } => (

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
-use std::time::{Instant, SystemTime};
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response};
@@ -20,6 +20,7 @@ use crate::exchange::body::{BodyError, ResponseBody};
 use crate::http1::request::Request;
 use crate::server::connection::Context;
 use crate::server::worker::Generation;
+use crate::timer::Timer;
 
 /// What is collected while an exchange goes on. Recorded when it is dropped, however it ends.
 #[derive(Debug)]
@@ -34,9 +35,16 @@ pub struct Record {
     entry: Option<Box<(AccessLog, Entry)>>,
     counted: Option<Counted>,
     request_id: HeaderValue,
+    /// The route's `exchange_timeout`, from when it matched.
+    limit: Option<Box<(Timer, Duration)>>,
     /// In the route's `concurrency`.
     place: Option<OwnedSemaphorePermit>,
 }
+
+/// Breaks a response off that has not ended within this time.
+#[derive(Debug, thiserror::Error)]
+#[error("the exchange took longer than {0:?}")]
+pub struct Overdue(pub Duration);
 
 /// Where the exchange is counted.
 #[derive(Debug)]
@@ -72,7 +80,7 @@ impl Record {
                 route: String::new(),
                 status: 0,
                 bytes: 0,
-                duration: std::time::Duration::ZERO,
+                duration: Duration::ZERO,
                 error: "",
                 aborted: true,
             };
@@ -92,6 +100,7 @@ impl Record {
             entry,
             counted,
             request_id: request_id.clone(),
+            limit: None,
             place: None,
         }
     }
@@ -99,6 +108,11 @@ impl Record {
     /// Keeps the exchange's place among those of its route until the exchange ends.
     pub fn keep(&mut self, place: OwnedSemaphorePermit) {
         self.place = Some(place);
+    }
+
+    /// Breaks the response off where it has not ended within this time.
+    pub fn limit(&mut self, limit: Duration) {
+        self.limit = Some(Box::new((Timer::started(limit), limit)));
     }
 
     /// The route is known: its index in the snapshot, and its name.
@@ -113,6 +127,8 @@ impl Record {
 
     /// The gateway answers itself.
     pub fn failed(&mut self, failure: &Failure) {
+        // The answer says why, also where that is that the time is up.
+        self.limit = None;
         self.erred(failure.error_type());
     }
 
@@ -197,6 +213,18 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Ready when the exchange has taken longer than it may.
+    pub fn poll_overdue(&mut self, cx: &mut TaskContext<'_>) -> Poll<BodyError> {
+        let Some(limit) = &mut self.record.limit else {
+            return Poll::Pending;
+        };
+        let (timer, limit) = &mut **limit;
+        ready!(timer.poll(cx));
+        let error = BodyError::from(Overdue(*limit));
+        self.record.broke(&error);
+        Poll::Ready(error)
+    }
+
     /// Sends more of the request, while the client takes no more of the response.
     pub fn drive_upload(&mut self, cx: &mut TaskContext<'_>) {
         self.body.drive_upload(cx);
@@ -218,6 +246,9 @@ impl Body for Recorded {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Poll::Ready(error) = this.poll_overdue(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {

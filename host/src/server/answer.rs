@@ -143,6 +143,9 @@ impl Answer {
                     if has_moved || !self.timer.is_running() {
                         self.timer.start(self.patience);
                     }
+                    if self.body.poll_overdue(cx).is_ready() {
+                        return Poll::Ready(Err(Broken::Body));
+                    }
                     // The other direction has nothing to do with a client that does not read.
                     self.body.drive_upload(cx);
                     ready!(self.timer.poll(cx));

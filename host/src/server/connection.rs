@@ -188,7 +188,7 @@ async fn speak_http(
         End::Switch(switch, record) => {
             return Some(Switched {
                 switch,
-                record,
+                record: *record,
                 client: tunnel::End { stream, read_ahead },
             });
         }
@@ -222,7 +222,7 @@ enum End {
     /// A head has to be answered with this.
     Refuse(ClientFailure),
     /// It becomes something else than HTTP.
-    Switch(Switch, Recorded),
+    Switch(Switch, Box<Recorded>),
 }
 
 /// One exchange after the other.
@@ -285,7 +285,7 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
         Err(Broken::Body) => return Err(End::Close),
     }
     if let Some(switch) = switch {
-        return Err(End::Switch(switch, answer.into_record()));
+        return Err(End::Switch(switch, Box::new(answer.into_record())));
     }
     let keep_alive = answer.keep_alive;
     drop(answer);

@@ -258,3 +258,48 @@ fn an_early_response_survives_a_body_that_breaks_off_behind_it() {
         upstream.connections() == 2
     });
 }
+
+#[test]
+fn an_exchange_that_takes_longer_than_its_route_allows_is_broken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    // Never silent, and never at an end.
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        wire.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+        while wire.try_write("5\r\nagain\r\n").is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    });
+    let gateway = Gateway::new()
+        .upstream("a", [upstream.url()])
+        .route_with("/{*rest}", "a", "exchange_timeout = \"400ms\"")
+        .toml(&format!(
+            "[access_log]\nformat = \"json\"\npath = \"{}\"\n",
+            path.display()
+        ))
+        .start();
+    let mut wire = gateway.connect();
+    wire.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(wire.read_head().status(), 200);
+    let rest = wire.read_to_close();
+    assert!(rest.text().contains("again"), "{}", rest.text());
+    assert!(!rest.text().ends_with("0\r\n\r\n"), "{}", rest.text());
+    sluicegate_tests::wait_until("it is in the log", || {
+        std::fs::read_to_string(&path).is_ok_and(|text| text.ends_with('\n'))
+    });
+    let line = std::fs::read_to_string(&path).unwrap();
+    for part in ["\"error\":\"exchange_timeout\"", "\"aborted\":true"] {
+        assert!(line.contains(part), "{line}");
+    }
+    // It is the limit for a head as well, where it is the shorter one.
+    let silent = RawUpstream::start(|wire| {
+        let _ = wire.read_head();
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::new()
+        .upstream("a", [silent.url()])
+        .route_with("/{*rest}", "a", "exchange_timeout = \"200ms\"")
+        .start();
+    assert_eq!(gateway.get("/").send().status(), 504);
+}
