@@ -7,7 +7,6 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
-use http_body::Body;
 use tokio::time::Instant;
 
 use crate::exchange::body::{RequestBody, ResponseBody};
@@ -354,11 +353,12 @@ fn normalise(target: PathAndQuery) -> Result<Target, Failure> {
 
 /// A body that is known to be too large is refused before any of it is read.
 fn accept_body(context: &Context, snapshot: &Snapshot) -> Result<RequestBody, Failure> {
-    let body = ClientBody::new(&context.socket, snapshot.limits.body_bytes);
-    match (snapshot.limits.body_bytes, body.size_hint().exact()) {
+    let (socket, limit) = (&context.socket, snapshot.limits.body_bytes);
+    match (limit, socket.remaining_body(socket.exchange())) {
+        // Most requests: nothing need be made for them.
         (_, Some(0)) => Ok(RequestBody::Empty),
         (Some(limit), Some(length)) if length > limit => Err(ClientFailure::BodyTooLarge.into()),
-        _ => Ok(RequestBody::Source(body)),
+        _ => Ok(RequestBody::Source(ClientBody::new(socket, limit))),
     }
 }
 

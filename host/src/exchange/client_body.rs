@@ -27,7 +27,6 @@ pub struct Upload {
     failure: Cell<Option<ClientFailure>>,
     last_progress: Cell<Instant>,
     finished: Cell<bool>,
-    started: Cell<bool>,
 }
 
 impl Upload {
@@ -44,11 +43,6 @@ impl Upload {
     /// Whether all of it has been handed over.
     pub fn is_finished(&self) -> bool {
         self.finished.get()
-    }
-
-    /// Whether any of it has been handed over: from then on the request can't be sent again.
-    pub fn has_started(&self) -> bool {
-        self.started.get()
     }
 }
 
@@ -94,7 +88,6 @@ impl ClientBody {
             failure: Cell::new(None),
             last_progress: Cell::new(Instant::now()),
             finished: Cell::new(false),
-            started: Cell::new(false),
         };
         Self {
             socket: socket.clone(),
@@ -155,7 +148,6 @@ impl Body for ClientBody {
                 None => return Poll::Ready(Some(Err(this.fail(ClientFailure::BodyTooLarge)))),
             }
         }
-        this.upload.started.set(true);
         this.upload.last_progress.set(Instant::now());
         this.upload.finished.set(this.is_end_stream());
         Poll::Ready(Some(Ok(frame)))

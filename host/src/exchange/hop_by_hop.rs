@@ -7,6 +7,7 @@
 use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRAILER};
 
 use super::trailers::announced;
+use crate::http1::grammar::members;
 
 /// Whether a plugin or a `reply` may not set this field: the host frames messages and decides
 /// about connections.
@@ -80,7 +81,7 @@ fn strip_named(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
-        .flat_map(tokens)
+        .flat_map(|value| members(value.as_bytes()))
         .filter(|token| !is_common_option(token))
         .filter_map(|token| HeaderName::from_bytes(token).ok())
         .filter(|name| !is_needed(name))
@@ -112,17 +113,8 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers
         .get_all(TE)
         .iter()
-        .flat_map(tokens)
+        .flat_map(|value| members(value.as_bytes()))
         .any(|token| token.eq_ignore_ascii_case(b"trailers"))
-}
-
-/// The comma-separated members of a list field, without white space around them.
-pub fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]

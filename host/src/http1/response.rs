@@ -127,6 +127,13 @@ fn status_line(line: &[u8]) -> Result<(bool, StatusCode), Malformed> {
     Ok((is_1_1, status))
 }
 
+/// Whether a response has no body whatever its head says. `is_head`: it answers a HEAD.
+pub fn has_no_body(status: StatusCode, is_head: bool) -> bool {
+    is_head
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// RFC 9112, section 6.3.
 fn framing(
     headers: &mut HeaderMap,
@@ -143,11 +150,8 @@ fn framing(
     if is_chunked && length.is_some() {
         return Err(HeadError::Framing);
     }
-    let has_none = is_head
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Ok(match length {
-        _ if has_none => Framing::Length(0),
+        _ if has_no_body(status, is_head) => Framing::Length(0),
         _ if is_chunked => Framing::Chunked,
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,

@@ -9,6 +9,7 @@ use super::host_log::printable;
 use crate::exchange::body::ResponseBody;
 use crate::exchange::edit::Budget;
 use crate::exchange::{Exchange, ResponseHead, edit, representation};
+use crate::http1::response;
 
 /// Puts a plugin's own answer into the exchange; returns its body.
 pub(super) fn accept(exchange: &mut Exchange, reply: Reply) -> Result<ResponseBody, HookFailure> {
@@ -64,13 +65,9 @@ pub(super) fn checked(
 
 /// Whether this response has no body whatever its head says (RFC 9112, section 6.3).
 pub fn has_no_body(exchange: &Exchange) -> bool {
-    exchange.request.received_method == Method::HEAD
-        || exchange.response.as_ref().is_some_and(|response| {
-            matches!(
-                response.status,
-                StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
-            )
-        })
+    let is_head = exchange.request.received_method == Method::HEAD;
+    let status = exchange.response.as_ref().map(|response| response.status);
+    status.map_or(is_head, |status| response::has_no_body(status, is_head))
 }
 
 /// Whether this response makes a tunnel of its connection: it has no body, and never gets one.

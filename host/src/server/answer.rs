@@ -14,6 +14,7 @@ use super::socket::ClientSocket;
 use crate::exchange::trailers;
 use crate::http1::grammar;
 use crate::http1::outbox::{Encoder, WrongLength};
+use crate::http1::response::has_no_body;
 use crate::observe::record::Recorded;
 use crate::timer::Timer;
 
@@ -221,12 +222,7 @@ impl Answer {
 
 /// How a response's body is written (RFC 9112, section 6).
 fn encoder(asked: Asked, status: StatusCode, headers: &HeaderMap, body: &Recorded) -> Encoder {
-    if asked.is_head
-        || matches!(
-            status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS
-        )
-    {
+    if has_no_body(status, asked.is_head) {
         return Encoder::None;
     }
     let said = headers.get(CONTENT_LENGTH);

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::{IpAddr, TcpListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +24,7 @@ use crate::exchange::failure::{ClientFailure, Failure};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
 use crate::gateway::{self, Served, Switch};
+use crate::http1::outbox::Outbox;
 use crate::http1::request::HeadLimits;
 use crate::hub;
 use crate::observe::failure_log;
@@ -319,35 +321,15 @@ impl Drop for Watching<'_> {
 /// Answers outside of any exchange, and closes.
 async fn refuse(stream: &mut TcpStream, failure: &Failure, request_id: &HeaderValue) {
     let response = failure.respond(request_id, false);
-    let mut bytes = Vec::with_capacity(512);
-    let status = response.status();
-    bytes.extend_from_slice(
-        format!(
-            "HTTP/1.1 {} {}\r\n",
-            status.as_u16(),
-            status.canonical_reason().unwrap_or("")
-        )
-        .as_bytes(),
-    );
+    let mut out = Outbox::default();
+    out.put_status(true, response.status());
     for (name, value) in response.headers() {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
+        out.put_field(name, value);
     }
-    let body = response.body();
-    bytes.extend_from_slice(
-        format!(
-            "content-length: {}\r\nconnection: close\r\n\r\n",
-            body.len()
-        )
-        .as_bytes(),
-    );
-    bytes.extend_from_slice(body);
-    let write = async {
-        stream.write_all(&bytes).await?;
-        stream.flush().await
-    };
+    out.put_length(response.body().len() as u64);
+    out.put(b"connection: close\r\n\r\n");
+    out.put(response.body());
+    let write = poll_fn(|cx| out.poll_write(cx, Pin::new(&mut *stream)));
     if matches!(tokio::time::timeout(LINGER, write).await, Ok(Ok(()))) {
         close(stream).await;
     }

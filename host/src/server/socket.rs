@@ -140,18 +140,13 @@ impl ClientSocket {
     /// The next piece of the body of an exchange; `None` at its end.
     ///
     /// # Errors
-    /// A body that is malformed, broke off, or stopped coming.
+    /// A body that is malformed, broke off, or stopped coming: the caller has to [refuse](Self::refuse) what follows.
     pub fn poll_body(
         &self,
         exchange: ExchangeNumber,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Piece, ClientFailure>>> {
-        let mut socket = self.0.borrow_mut();
-        let polled = socket.poll_body(exchange, cx);
-        if let Poll::Ready(Some(Err(_))) = &polled {
-            socket.is_refused = true;
-        }
-        polled
+        self.0.borrow_mut().poll_body(exchange, cx)
     }
 
     /// Whether nothing of a body is left to come.
@@ -253,7 +248,7 @@ impl ClientSocket {
     /// # Errors
     /// The stream's.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_flush(cx)
+        self.0.borrow_mut().poll_write(cx)
     }
 
     /// How long a client may take nothing of its response.

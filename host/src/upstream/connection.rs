@@ -230,18 +230,11 @@ impl Connection {
         std::future::poll_fn(|cx| match self.poll_head(cx, &mut on_interim) {
             Poll::Ready(Ok(response)) => Poll::Ready(Ok(Ok(response))),
             Poll::Ready(Err(error)) => {
-                let has_written = !matches!(
-                    self.state,
-                    State::Waiting {
-                        has_written: false,
-                        ..
-                    }
-                );
-                let unsent = if has_written {
-                    None
-                } else {
+                let unsent = if self.is_unwritten() {
                     let upload = self.upload.take().filter(|upload| !upload.is_touched);
                     self.untouched.take().or(upload.map(|upload| upload.body))
+                } else {
+                    None
                 };
                 self.state = State::Over;
                 Poll::Ready(Ok(Err(Unanswered { error, unsent })))

@@ -152,7 +152,7 @@ impl Socket {
             if self.asking == Asking::Due {
                 self.ask_for_body();
             }
-            if !self.outbox.is_empty() && matches!(self.poll_write(cx), Poll::Ready(Err(_))) {
+            if matches!(self.poll_write(cx), Poll::Ready(Err(_))) {
                 return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
             }
             match self.inbox.poll_fill(cx, &mut self.stream) {
@@ -207,12 +207,5 @@ impl Socket {
 
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.outbox.poll_write(cx, Pin::new(&mut self.stream))
-    }
-
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outbox.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_write(cx)
     }
 }
