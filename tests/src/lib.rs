@@ -15,7 +15,7 @@
 //! - [`Upstream`], [`RawUpstream`], [`Holding`], [`Refusing`], [`TargetProcess`]: what stands behind it
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
-//! - [`http2`]: a client of HTTP/2
+//! - [`http2`]: a client of HTTP/2; [`frames`]: one that obeys no rules
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -29,6 +29,7 @@
 
 mod answer;
 mod browser;
+pub mod frames;
 mod gateway;
 mod head;
 mod holding;
