@@ -6,5 +6,6 @@
     clippy::indexing_slicing
 )]
 
+mod drain;
 mod exchanges;
 mod web_sockets;

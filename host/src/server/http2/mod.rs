@@ -109,6 +109,8 @@ async fn accept(
         loop {
             if !is_ending && context.worker.drain.has_begun() {
                 is_ending = true;
+                // Not after the time that an idle one has otherwise.
+                idle.stop();
                 connection.graceful_shutdown();
             }
             if patience.is_over() {
