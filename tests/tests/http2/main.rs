@@ -6,6 +6,10 @@
     clippy::indexing_slicing
 )]
 
+mod conformance;
 mod drain;
 mod exchanges;
+mod flow;
+mod hostile;
+mod record;
 mod web_sockets;
