@@ -34,6 +34,12 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// HTTP/2 was to be spoken, and the target speaks something else.
+    #[error("it does not speak HTTP/2")]
+    NotHttp2,
+    /// HTTP/2 could not be begun.
+    #[error("HTTP/2: {0}")]
+    Http2(h2::Error),
 }
 
 impl Way {

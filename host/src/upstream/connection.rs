@@ -106,6 +106,9 @@ pub enum Broken {
     /// By its end.
     #[error("it was closed")]
     Closed,
+    /// As an error of HTTP/2 says.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
 }
 
 /// A request that got no answer.
