@@ -1,5 +1,7 @@
 //! Hubs of several gateways, with a real Redis between them that is killed and brought back.
 
+mod presence;
+
 use serde_json::{Value, json};
 use sluicegate::hub::api::ApiError;
 use sluicegate::hub::backplane::Refused;
@@ -9,7 +11,7 @@ use sluicegate_tests::{Frame, HubServer, RedisServer, WebSocket, wait_until};
 fn hub(redis: &RedisServer, more: &str) -> HubServer {
     let url = redis.url();
     HubServer::start(&format!(
-        "path = \"/ws\"\nlimits.rate = \"none\"\nbackplane = \"{url}\"\n{more}"
+        "path = \"/ws\"\nlimits.rate = \"none\"\nping.interval = \"5m\"\nbackplane = \"{url}\"\n{more}"
     ))
 }
 

@@ -8,6 +8,7 @@
 //! [`Directory`](super::directory::Directory) of its process. Operations that a backplane can finish at once are finished
 //! at once; for one that asks another machine there is [`Pending::Later`], and the client that waits for it is not read from.
 
+mod attendance;
 pub mod memory;
 pub mod redis;
 

@@ -30,7 +30,10 @@ pub(super) struct Line {
     pub(super) node: u64,
     pub(super) hub: Arc<str>,
     pub(super) mode: HubMode,
+    /// The channel of what is published.
     pub(super) channel: String,
+    /// The channel of what gateways tell each other.
+    pub(super) company: String,
     pub(super) scripts: Scripts,
     prefix: String,
     limits: RwLock<Limits>,
@@ -53,6 +56,8 @@ pub(super) enum Answer {
     /// It has to be none that says an error.
     Setup,
     Nothing,
+    /// Of a heartbeat.
+    Beat,
     Published(Asker<Position>),
     Looked {
         room: Arc<str>,
@@ -108,6 +113,7 @@ impl Line {
             mode: hub.mode,
             // Channels, other than keys, are the same in all databases.
             channel: format!("{prefix}messages:{}", address.database),
+            company: format!("{prefix}gateways:{}", address.database),
             scripts: Scripts::new(),
             prefix,
             limits: RwLock::new(Limits::of(hub)),
