@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
+use super::backplane::Pending;
 use super::client::Client;
 use super::hooks::{Action, Message};
 use super::name::is_name;
@@ -33,7 +34,7 @@ impl WorkerHub {
                     Ok(())
                 }
                 Action::Publish(room, message) => self.publish_for(&client, &room, &message).await,
-                Action::SendTo(id, message) => self.send_for(&client, &id, &message).await,
+                Action::SendTo(id, message) => self.send_for(&client, &id, &message),
                 Action::Join(room) => self.join_for(&client, &room).await,
                 Action::Leave(name) => match client.room(&name) {
                     Some(room) => {
@@ -107,17 +108,17 @@ impl WorkerHub {
         }
     }
 
-    async fn send_for(
-        &self,
-        client: &Client,
-        id: &str,
-        message: &Message,
-    ) -> Result<(), &'static str> {
+    fn send_for(&self, client: &Client, id: &str, message: &Message) -> Result<(), &'static str> {
         let frame = worker::frame_for_one(self.hub.config.mode, Some(&client.id), message)
             .ok_or("clients of this mode get no binary messages")?;
-        // Whether somebody is there is nothing that a plugin could know.
-        self.local.shared.backplane.direct(id, &frame).wait().await;
-        Ok(())
+        if !is_name(id) {
+            return Err("a client can't be called that");
+        }
+        match self.local.shared.backplane.direct(id, &frame) {
+            Pending::Ready(Err(_)) => Err("the hub is busy"),
+            // Whether somebody is there is nothing that a plugin could know, so it is not waited for.
+            Pending::Ready(Ok(_)) | Pending::Later(_) => Ok(()),
+        }
     }
 
     pub(super) async fn join_for(

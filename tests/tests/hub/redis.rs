@@ -1,5 +1,6 @@
 //! Hubs of several gateways, with a real Redis between them that is killed and brought back.
 
+mod direct;
 mod presence;
 
 use serde_json::{Value, json};

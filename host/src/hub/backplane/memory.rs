@@ -308,8 +308,8 @@ impl Backplane for Memory {
         }))
     }
 
-    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
-        Pending::Ready(self.directory.to_client(to, frame) > 0)
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<Result<bool, Refused>> {
+        Pending::Ready(Ok(self.directory.to_client(to, frame) > 0))
     }
 
     fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {

@@ -173,8 +173,9 @@ pub trait Backplane: fmt::Debug + Send + Sync {
     /// What was published to a room.
     fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>>;
 
-    /// Sends to a client, wherever it is; `false`: it is nowhere.
-    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool>;
+    /// Sends to a client, wherever it is; `false`: it is nowhere. Refused: that can't be known, within a few seconds. What
+    /// is later is the answer: the message is on its way also if nobody waits for that.
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<Result<bool, Refused>>;
 
     /// Sends to all clients, wherever they are.
     fn broadcast(&self, frame: &Frame) -> Result<(), Refused>;

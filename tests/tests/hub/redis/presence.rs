@@ -50,7 +50,7 @@ fn members(socket: &mut WebSocket) -> u64 {
 }
 
 /// A gateway in a process of its own, which can be killed.
-fn process(redis: &RedisServer) -> (Process, std::net::SocketAddr) {
+pub(super) fn process(redis: &RedisServer) -> (Process, std::net::SocketAddr) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("gateway.toml");
     let text = format!(

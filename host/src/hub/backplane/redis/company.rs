@@ -116,6 +116,11 @@ impl Company {
         }
     }
 
+    /// How many others there are.
+    pub(super) fn others(&self) -> usize {
+        self.peers.len()
+    }
+
     /// The gateway stops.
     pub(super) fn bye(&self) -> Vec<u8> {
         self.publish("bye")

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::company::Company;
 use super::presence::Presence;
+use super::questions::Questions;
 use super::request::{Answer, Line, Request, Ticket};
 use super::resp::{self, Value};
 use crate::config::RedisAddress;
@@ -25,7 +26,7 @@ use rooms::{Known, position};
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// That are subscribed to.
-const CHANNELS: i64 = 2;
+const CHANNELS: i64 = 3;
 /// Between attempts: from the first to the last, each about twice the one before.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Between pings, and between heartbeats.
@@ -51,6 +52,7 @@ struct Link {
     directory: Arc<Directory>,
     presence: Arc<Presence>,
     company: Company,
+    questions: Questions,
     rooms: HashMap<Arc<str>, Known>,
     output: BytesMut,
     waiting: VecDeque<(Answer, Option<Ticket>)>,
@@ -73,6 +75,7 @@ pub(super) async fn run(
         directory,
         presence,
         company,
+        questions: Questions::default(),
         rooms: HashMap::new(),
         output: BytesMut::new(),
         waiting: VecDeque::new(),
@@ -86,6 +89,7 @@ pub(super) async fn run(
         link.shared.set_up(false);
         // Nobody waits for what will not come.
         link.waiting.clear();
+        link.questions.clear();
         link.output.clear();
         if was_up {
             pause = BACKOFF.0;
@@ -167,6 +171,7 @@ impl Link {
                     if heard.elapsed() > SILENCE {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
+                    self.questions.tick(self.company.others());
                     if self.shared.is_up() {
                         self.ask(&resp::command(&[b"PING"]), Answer::Nothing);
                         if let Some(beat) = self.company.beat() {
@@ -216,9 +221,10 @@ impl Link {
             self.ask(&load, Answer::Setup);
         }
         // Its answers are pushes, after those of all others.
-        let channels = [&shared.channel, &shared.company].map(String::as_bytes);
-        let [messages, company] = channels;
-        let subscribe = resp::command(&[b"SUBSCRIBE", messages, company]);
+        let answers = shared.answers_of(shared.node);
+        let channels = [&shared.channel, &shared.company, &answers].map(String::as_bytes);
+        let [messages, company, answers] = channels;
+        let subscribe = resp::command(&[b"SUBSCRIBE", messages, company, answers]);
         self.output.extend_from_slice(&subscribe);
     }
 
@@ -234,6 +240,8 @@ impl Link {
                 ] => {
                     if *channel == self.shared.channel.as_bytes() {
                         self.message(message);
+                    } else if *channel != self.shared.company.as_bytes() {
+                        self.questions.hear(message);
                     } else if let Some(answer) = self.company.hear(message) {
                         self.ask(&answer, Answer::Nothing);
                     }
@@ -276,6 +284,12 @@ impl Link {
                     });
                 }
                 let _ = to.send(look);
+            }
+            Answer::Asked(number, to) => {
+                // One of them is this gateway.
+                if let Some(count) = value.number().and_then(|count| usize::try_from(count).ok()) {
+                    self.questions.ask(number, count.saturating_sub(1), to);
+                }
             }
             Answer::Resumed(room) => {
                 let look = self.look(value);

@@ -18,7 +18,7 @@
 //! clients of one that is silent have left ([`peers`]). While there is no connection what was known stays, and afterwards
 //! everyone tells everything.
 //!
-//! What is not shared: direct messages are those of each gateway's own clients.
+//! A message for one client goes to all gateways, and each answers whether it has it ([`questions`] says why).
 
 mod company;
 mod envelope;
@@ -26,6 +26,7 @@ mod link;
 mod notice;
 mod peers;
 mod presence;
+mod questions;
 mod request;
 mod resp;
 mod script;
@@ -153,8 +154,18 @@ impl Backplane for Redis {
         }))
     }
 
-    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
-        Pending::Ready(self.directory.to_client(to, frame) > 0)
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<Result<bool, Refused>> {
+        if self.directory.to_client(to, frame) > 0 {
+            // It may have other connections elsewhere; whether it has is not what is asked.
+            let _ = self.line.direct_unasked(to, frame);
+            return Pending::Ready(Ok(true));
+        }
+        match self.line.direct(to, frame) {
+            Ok(asked) => Pending::Later(Box::pin(async move {
+                asked.await.unwrap_or(Err(Refused::Busy))
+            })),
+            Err(refused) => Pending::Ready(Err(refused)),
+        }
     }
 
     fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {

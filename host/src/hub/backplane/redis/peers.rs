@@ -66,6 +66,10 @@ impl Peers {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The connection is there again: what others have said meanwhile is unknown, and they will say all of it.
     pub(super) fn listen_anew(&mut self) {
         for peer in self.nodes.values_mut() {

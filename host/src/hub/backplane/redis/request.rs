@@ -1,6 +1,6 @@
 //! What workers ask of the link: commands ready to be written, and where their answers go.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -34,6 +34,10 @@ pub(super) struct Line {
     pub(super) channel: String,
     /// The channel of what gateways tell each other.
     pub(super) company: String,
+    /// What the channels of answers, one for each gateway, begin with.
+    answers: String,
+    /// Of the next question.
+    number: AtomicU64,
     pub(super) scripts: Scripts,
     prefix: String,
     limits: RwLock<Limits>,
@@ -67,6 +71,8 @@ pub(super) enum Answer {
     },
     /// The link has asked.
     Resumed(Arc<str>),
+    /// To how many gateways a message for one client has gone.
+    Asked(u64, Asker<bool>),
 }
 
 /// Counts the bytes of a request for as long as it lives.
@@ -113,6 +119,8 @@ impl Line {
             mode: hub.mode,
             // Channels, other than keys, are the same in all databases.
             channel: format!("{prefix}messages:{}", address.database),
+            answers: format!("{prefix}answers:{}:", address.database),
+            number: AtomicU64::new(1),
             company: format!("{prefix}gateways:{}", address.database),
             scripts: Scripts::new(),
             prefix,
@@ -155,6 +163,28 @@ impl Line {
         let message = envelope::write_broadcast(frame.kind(), &frame.payload());
         let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
         self.send(command, Answer::Nothing)
+    }
+
+    /// Sends to a client of other gateways, and asks whether it is there.
+    pub(super) fn direct(&self, to: &str, frame: &Frame) -> Result<Asked<bool>, Refused> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let message = envelope::write_direct(self.node, number, to, frame);
+        let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
+        let (to, asked) = oneshot::channel();
+        self.send(command, Answer::Asked(number, to))?;
+        Ok(asked)
+    }
+
+    /// As [`Self::direct`], where nobody asks.
+    pub(super) fn direct_unasked(&self, to: &str, frame: &Frame) -> Result<(), Refused> {
+        let message = envelope::write_direct(self.node, 0, to, frame);
+        let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
+        self.send(command, Answer::Nothing)
+    }
+
+    /// Where a gateway is told the answers to its questions.
+    pub(super) fn answers_of(&self, node: u64) -> String {
+        format!("{}{node:x}", self.answers)
     }
 
     pub(super) fn look(

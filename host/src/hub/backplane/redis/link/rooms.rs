@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::super::envelope::{self, Direct};
 use super::super::request::{Answer, Look, Since};
 use super::super::resp::Value;
-use super::super::{MISSED, envelope};
+use super::super::{MISSED, resp};
 use super::{Link, TOUCHED};
 use crate::config::HubMode;
 use crate::hub::backplane::{Position, Refused};
@@ -65,6 +66,10 @@ impl Link {
             self.directory.to_workers(&Delivery::Everyone(frame));
             return;
         }
+        if let Some(direct) = envelope::read_direct(bytes) {
+            self.direct(&direct);
+            return;
+        }
         let mut number = || envelope::word(&mut bytes)?.parse::<u64>().ok();
         let (Some(offset), Some(epoch)) = (number(), number()) else {
             return;
@@ -96,6 +101,23 @@ impl Link {
         let frame = message.finish(offset);
         self.directory
             .to_room(&room, message.audience, Some(offset), &frame);
+    }
+
+    /// A gateway sends to a client that may be here.
+    fn direct(&mut self, direct: &Direct<'_>) {
+        // This gateway has looked among its own clients before it has asked others.
+        if direct.node == self.shared.node {
+            return;
+        }
+        let directory = &self.directory;
+        let is_here =
+            directory.is_here(direct.to) && directory.to_client(direct.to, &direct.frame()) > 0;
+        if direct.number > 0 {
+            let channel = self.shared.answers_of(direct.node);
+            let answer = format!("{} {}", if is_here { "yes" } else { "no" }, direct.number);
+            let command = resp::command(&[b"PUBLISH", channel.as_bytes(), answer.as_bytes()]);
+            self.ask(&command, Answer::Nothing);
+        }
     }
 
     pub(super) fn look_after_rooms(&mut self, touches: bool) {
