@@ -185,6 +185,52 @@ fn rooms_of_all_gateways_count() {
 }
 
 #[test]
+fn rooms_that_are_only_kept_for_their_histories_give_way() {
+    let redis = RedisServer::start();
+    let servers = two(&redis, "limits.rooms = 2");
+    let (mut one, _) = join(&servers[0], "a");
+    let (mut kept, _) = join(&servers[1], "b");
+    let join_room = |room: &str| json!({ "type": "join", "room": room });
+    let leave = |socket: &mut WebSocket, room: &str| {
+        let left = ask(socket, &json!({ "type": "leave", "room": room, "id": 1 }));
+        assert_eq!(left["type"], "left");
+    };
+    publish(&mut one, &json!("of a"));
+    assert_eq!(message(&mut one), (json!("of a"), 1));
+    // Somebody is in it, at another gateway and though it has not been used for longer.
+    assert_eq!(ask(&mut one, &join_room("b"))["type"], "joined");
+    leave(&mut one, "b");
+    leave(&mut one, "a");
+    let mut late = connect(&servers[1]);
+    wait_until("Redis knows that nobody is in room a", || {
+        ask(&mut late, &join_room("c"))["type"] == "joined"
+    });
+    for socket in [&mut one, &mut late] {
+        assert_eq!(ask(socket, &join_room("d"))["code"], "hub-full");
+    }
+    assert_eq!(ask(&mut one, &join_room("c"))["type"], "joined");
+    // What was in `a` is forgotten: it begins anew.
+    leave(&mut late, "c");
+    leave(&mut one, "c");
+    let mut position = 9;
+    wait_until("there is room for a", || {
+        let joined = ask(&mut one, &join_room("a"));
+        position = joined["offset"].as_u64().unwrap_or(9);
+        joined["type"] == "joined"
+    });
+    assert_eq!(position, 0);
+    assert_eq!(
+        ask(&mut kept, &json!({ "type": "members", "room": "b" }))["count"],
+        1
+    );
+    assert!(
+        redis
+            .command(&["EXISTS", "sluicegate:{h}:room:b"])
+            .contains('1')
+    );
+}
+
+#[test]
 fn what_was_said_while_the_connection_was_lost_comes_after_it() {
     let redis = RedisServer::start();
     let servers = two(&redis, "");

@@ -147,6 +147,9 @@ impl<T> Pending<T> {
 }
 
 /// See the module's documentation.
+///
+/// Where there are as many rooms as there may be, one more takes the place of rooms that nobody is in and that are only kept
+/// for their histories, those first that have been silent for longest; only where all have somebody in them is it refused.
 pub trait Backplane: fmt::Debug + Send + Sync {
     /// Numbers a message and hands it out.
     fn publish(

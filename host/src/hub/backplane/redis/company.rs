@@ -5,6 +5,7 @@
 //! asks, and when there were too many changes; what changes meanwhile is told after it and comes out right, for a
 //! client that is in is put in where it is missing, and one that has left is taken out where it is there.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::super::attendance::Node;
@@ -31,6 +32,21 @@ pub(super) struct Company {
     is_asked: bool,
     /// The last heartbeat has not come back yet.
     is_beating: bool,
+}
+
+/// What is to be told.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) commands: Vec<Vec<u8>>,
+    /// Rooms that somebody has left.
+    pub(super) left: BTreeSet<Arc<str>>,
+}
+
+impl Said {
+    fn of(commands: Vec<Vec<u8>>) -> Self {
+        let left = BTreeSet::new();
+        Self { commands, left }
+    }
 }
 
 impl Company {
@@ -88,31 +104,39 @@ impl Company {
     }
 
     /// What is to be told next; `None`: there is nothing.
-    pub(super) fn next(&mut self) -> Option<Vec<Vec<u8>>> {
+    pub(super) fn next(&mut self) -> Option<Said> {
         if let Some(piece) = self.piece {
             let Some(members) = self.presence.piece(piece) else {
                 self.piece = None;
-                return Some(vec![self.publish(&format!("end {}", self.told))]);
+                return Some(Said::of(vec![self.publish(&format!("end {}", self.told))]));
             };
             self.piece = Some(piece + 1);
             let members: Vec<Change> = members
                 .into_iter()
                 .map(|(room, member)| Change::Enters(room, member))
                 .collect();
-            return Some(self.news(&members));
+            return Some(Said::of(self.news(&members)));
         }
         if std::mem::take(&mut self.is_asked) {
             self.piece = Some(0);
             self.told += 1;
             let begin = self.publish(&format!("begin {}", self.told));
-            return Some(vec![begin]);
+            return Some(Said::of(vec![begin]));
         }
         match self.presence.next(CHANGES)? {
             Next::Whole => {
                 self.is_asked = true;
-                Some(Vec::new())
+                Some(Said::of(Vec::new()))
             }
-            Next::Changes(changes) => Some(self.news(&changes)),
+            Next::Changes(changes) => {
+                let commands = self.news(&changes);
+                let left = changes.into_iter().filter_map(|change| match change {
+                    Change::Leaves(room, _) => Some(room),
+                    Change::Enters(..) => None,
+                });
+                let left = left.collect();
+                Some(Said { commands, left })
+            }
         }
     }
 

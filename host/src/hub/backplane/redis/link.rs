@@ -193,11 +193,14 @@ impl Link {
     /// Tells other gateways who is in the rooms here, as far as there is room for it.
     fn speak(&mut self) {
         while self.shared.is_up() && self.output.len() < OUTPUT {
-            let Some(commands) = self.company.next() else {
+            let Some(said) = self.company.next() else {
                 return;
             };
-            for command in commands {
+            for command in said.commands {
                 self.ask(&command, Answer::Nothing);
+            }
+            for room in said.left {
+                self.vacate(&room);
             }
         }
     }

@@ -11,7 +11,8 @@
 //! told to clients as a gap. While there is no connection everything is refused as busy, at once; clients stay.
 //!
 //! In Redis a room is a hash (epoch and last number) and a stream whose identifiers are the numbers. Rooms that nobody is
-//! in are forgotten by expiry, and `limits.rooms` counts those of all gateways.
+//! in are forgotten by expiry, or where there are too many: the hash also says which gateways have somebody in the room, each for
+//! half a minute from when it has said so last. `limits.rooms` counts the rooms of all gateways.
 //!
 //! Who is in the rooms every gateway tells the others ([`company`]), over a channel and not in Redis itself: what is there is
 //! what the living say, and nothing has to be cleaned up after one that has died. A heartbeat each second is its lease; the

@@ -20,6 +20,10 @@ const BYTES: usize = 32 << 20;
 /// A room that nobody is in, and nothing is said in, is remembered for at least so long.
 const ROOM: Duration = Duration::from_mins(1);
 
+/// So long it is believed of a gateway that somebody there is in a room, after it has said so last: some times that rooms
+/// are touched.
+const LEASE: Duration = Duration::from_secs(30);
+
 type Asked<T> = oneshot::Receiver<Result<T, Refused>>;
 type Asker<T> = oneshot::Sender<Result<T, Refused>>;
 
@@ -195,12 +199,13 @@ impl Line {
     ) -> Result<Asked<Look>, Refused> {
         let (to, asked) = oneshot::channel();
         let room = Arc::clone(room);
-        let command = self.look_command(&room, since);
+        let command = self.look_command(&room, since, enters);
         self.send(command, Answer::Looked { room, enters, to })?;
         Ok(asked)
     }
 
-    pub(super) fn look_command(&self, room: &str, since: Since) -> Vec<u8> {
+    /// `is_in`: somebody here is in the room, or comes in.
+    pub(super) fn look_command(&self, room: &str, since: Since, is_in: bool) -> Vec<u8> {
         let all = self.limits().history.messages;
         let (place, messages, bytes) = match since {
             Since::Now => (None, 0, 0),
@@ -212,7 +217,14 @@ impl Line {
         });
         let numbers = [offset.to_string(), messages.to_string(), bytes.to_string()];
         let [offset, messages, bytes] = numbers.each_ref().map(String::as_bytes);
-        let rest = [epoch.as_bytes(), offset, messages, bytes];
+        let node = if is_in {
+            self.node_name()
+        } else {
+            String::new()
+        };
+        let lease = LEASE.as_millis().to_string();
+        let (lease, node) = (lease.as_bytes(), node.as_bytes());
+        let rest = [epoch.as_bytes(), offset, messages, bytes, lease, node];
         self.call(&self.scripts.look, room, &rest)
     }
 
@@ -232,9 +244,21 @@ impl Line {
             all.as_bytes(),
         ];
         parts.extend(keys.iter().map(String::as_bytes));
-        parts.push(age.as_bytes());
+        let (node, lease) = (self.node_name(), LEASE.as_millis().to_string());
+        parts.extend([&age, &node, &lease].map(String::as_bytes));
         parts.extend(rooms.iter().map(|room| room.as_bytes()));
         resp::command(&parts)
+    }
+
+    /// Nobody here is in this room any more.
+    pub(super) fn vacate_command(&self, room: &str) -> Vec<u8> {
+        let key = format!("{}room:{room}", self.prefix);
+        let field = format!("n:{}", self.node_name());
+        resp::command(&[b"HDEL", key.as_bytes(), field.as_bytes()])
+    }
+
+    fn node_name(&self) -> String {
+        format!("{:x}", self.node)
     }
 
     fn limits(&self) -> Limits {

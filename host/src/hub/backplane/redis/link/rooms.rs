@@ -30,7 +30,7 @@ impl Link {
         };
         known.is_resuming = true;
         let since = Since::All(known.position, MISSED);
-        let command = self.shared.look_command(room, since);
+        let command = self.shared.look_command(room, since, true);
         self.ask(&command, Answer::Resumed(Arc::clone(room)));
     }
 
@@ -116,6 +116,15 @@ impl Link {
             let channel = self.shared.answers_of(direct.node);
             let answer = format!("{} {}", if is_here { "yes" } else { "no" }, direct.number);
             let command = resp::command(&[b"PUBLISH", channel.as_bytes(), answer.as_bytes()]);
+            self.ask(&command, Answer::Nothing);
+        }
+    }
+
+    /// Somebody here has left a room: if nobody here is in it any more, it is to be known.
+    pub(super) fn vacate(&mut self, room: &str) {
+        if !self.directory.is_occupied(room) {
+            self.rooms.remove(room);
+            let command = self.shared.vacate_command(room);
             self.ask(&command, Answer::Nothing);
         }
     }
