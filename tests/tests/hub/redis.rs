@@ -334,6 +334,38 @@ fn a_relay_spares_the_sender_and_nobody_else() {
 }
 
 #[test]
+fn who_comes_while_redis_is_away_is_in_the_room_of_its_path_once_it_is_back() {
+    let mut redis = RedisServer::absent();
+    let server = hub(&redis, "mode = \"relay\"");
+    let mut sockets = [(); 2].map(|()| WebSocket::open(server.address(), "/ws"));
+    // It is read when the client is in.
+    sockets[0].frame(0x89, b"");
+    redis.bring_back();
+    assert_eq!(sockets[0].read(), Frame::Pong(Vec::new()));
+    sockets[1].frame(0x89, b"");
+    assert_eq!(sockets[1].read(), Frame::Pong(Vec::new()));
+    sockets[0].text("one");
+    assert_eq!(sockets[1].read_text(), "one");
+}
+
+#[test]
+fn who_cannot_be_let_into_the_room_of_its_path_is_told_to_come_later() {
+    let redis = RedisServer::start();
+    let server = hub(&redis, "mode = \"relay\"\nlimits.rooms = 1");
+    connected(&server);
+    let url = redis.url();
+    let other = HubServer::start(&format!(
+        "path = \"/other\"\nmode = \"relay\"\nlimits.rooms = 1\nbackplane = \"{url}\""
+    ));
+    connected(&other);
+    let mut first = WebSocket::open(server.address(), "/ws");
+    first.frame(0x89, b"");
+    assert_eq!(first.read(), Frame::Pong(Vec::new()));
+    let (code, reason) = WebSocket::open(other.address(), "/other").read_close();
+    assert_eq!(code, 1013, "{reason}");
+}
+
+#[test]
 fn a_wrong_password_is_no_connection_and_the_right_one_is() {
     let redis = RedisServer::start();
     redis.command(&["CONFIG", "SET", "requirepass", "s3cret"]);
