@@ -1,6 +1,7 @@
 //! Hubs of several gateways, with a real Redis between them that is killed and brought back.
 
 mod direct;
+mod failures;
 mod presence;
 
 use serde_json::{Value, json};

@@ -306,3 +306,49 @@ impl Line {
         self.requests.try_send(request).map_err(|_| Refused::Busy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::backplane::Numbering;
+    use crate::hub::delivery::Audience;
+    use crate::websocket::frame::{Draft, Kind};
+
+    #[test]
+    fn what_waits_for_redis_is_bounded_in_bytes_and_number() {
+        let text = "[hubs.h]\npath = \"/\"\nbackplane = \"redis://h\"";
+        let loaded = config::parse(text, std::path::Path::new("gateway.toml")).unwrap();
+        let hub = &loaded.config.hubs["h"];
+        let config::Backplane::Redis(address) = &hub.backplane else {
+            panic!("not Redis");
+        };
+        let (line, mut requests) = Line::new(hub, address);
+        let room = Arc::from("a");
+        let publish = |bytes: usize| {
+            let mut draft = Draft::with_capacity(bytes);
+            draft.payload().resize(bytes, b'x');
+            let publication = Publication {
+                kind: Kind::Text,
+                draft,
+                numbering: Numbering::None,
+                audience: Audience::All,
+            };
+            line.publish(&room, &publication)
+        };
+        // Without a connection nothing waits.
+        assert!(publish(1).is_err());
+        line.set_up(true);
+        let sent = (0..10_000).take_while(|_| publish(1 << 20).is_ok()).count();
+        assert_eq!(sent, BYTES >> 20);
+        assert!(publish(1).is_err());
+        // What has been written counts until it is answered.
+        let written = requests.try_recv().unwrap();
+        assert!(publish(1).is_err());
+        drop(written);
+        assert!(publish(1).is_ok());
+        while requests.try_recv().is_ok() {}
+        assert_eq!(line.waiting.load(Ordering::Relaxed), 0);
+        let sent = (0..10_000).take_while(|_| publish(1).is_ok()).count();
+        assert_eq!(sent, REQUESTS);
+    }
+}
