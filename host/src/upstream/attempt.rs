@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::body::UpstreamBody;
 use super::connect::ConnectError;
+use super::connect::resolve::NotFound;
 use super::connection::{Connection, SendError, Unanswered};
 use super::deadline::{Deadline, Expired};
 use super::health;
@@ -250,7 +251,7 @@ impl Sending<'_> {
         let in_flight = InFlight::new(Arc::clone(self.upstream), index);
         let target = self.upstream.targets.get(index);
         let target = target.ok_or_else(|| Failure::Internal("no such target".to_owned()))?;
-        let mut kept = self.pool.take(target.slot);
+        let mut kept = self.pool.take(target.slot, target.way.first_hop());
         loop {
             let mut connection = match kept.take() {
                 Some(connection) => connection,
@@ -346,6 +347,10 @@ impl Sending<'_> {
                 source,
             }),
             Err(_) if end == self.deadline => Err(self.route_timeout(name())),
+            Err(_) if target.way.first_hop().is_awaiting_name() => Err(UpstreamFailure::Dns {
+                target: name(),
+                source: NotFound::Timeout,
+            }),
             Err(_) => Err(UpstreamFailure::ConnectTimeout {
                 target: name(),
                 limit,
