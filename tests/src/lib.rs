@@ -16,6 +16,7 @@
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`UnixUpstream`]: an upstream at a unix socket; [`DnsServer`]: names for upstreams
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
+//! - [`http2`]: a client of HTTP/2
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -33,6 +34,7 @@ mod dns;
 mod gateway;
 mod head;
 mod holding;
+pub mod http2;
 mod hub;
 mod message;
 mod process;
