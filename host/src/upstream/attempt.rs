@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::body::UpstreamBody;
 use super::connect::ConnectError;
+use super::connect::resolve::NotFound;
 use super::connection::{Broken, Connection, SendError, Unanswered};
 use super::deadline::{Deadline, Expired};
 use super::health;
@@ -341,14 +342,17 @@ impl Sending<'_> {
     fn kept(&self, target: &Target, is_upgrade: bool) -> Option<Link> {
         if target.protocol != UpstreamProtocol::Http1
             && !is_upgrade
-            && let Some(place) = self.pool.shared(target.slot)?.take_place()
+            && let Some(shared) = self.pool.shared(target.slot)
+            && let Some(place) = shared.take_place(target.way.first_hop())
         {
             return Some(Link::Http2(Box::new(Stream::new(place))));
         }
         if target.protocol == UpstreamProtocol::Http2 && !is_upgrade {
             return None;
         }
-        self.pool.take(target.slot).map(Link::Http1)
+        self.pool
+            .take(target.slot, target.way.first_hop())
+            .map(Link::Http1)
     }
 
     async fn open(&self, target: &Target, is_upgrade: bool) -> Result<Link, UpstreamFailure> {
@@ -359,6 +363,10 @@ impl Sending<'_> {
             Ok(Ok(link)) => Ok(link),
             Ok(Err(error)) => Err(not_connected(target_name, error)),
             Err(_) if end == self.deadline => Err(self.route_timeout(target_name)),
+            Err(_) if target.way.first_hop().is_awaiting_name() => Err(UpstreamFailure::Dns {
+                target: target_name,
+                source: NotFound::Timeout,
+            }),
             Err(_) => Err(UpstreamFailure::ConnectTimeout {
                 target: target_name,
                 limit,
@@ -380,7 +388,7 @@ impl Sending<'_> {
         let mut opening = None;
         if !shared.is_http1() {
             opening = Some(shared.lock().await);
-            if let Some(place) = shared.take_place() {
+            if let Some(place) = shared.take_place(target.way.first_hop()) {
                 return Ok(Link::Http2(Box::new(Stream::new(place))));
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connect::Endpoint;
 use super::connection::Connection;
 use super::http2::spares::Spares;
 
@@ -59,12 +60,12 @@ impl Pool {
         }
     }
 
-    /// The connection to a target that was used last and is still open.
-    pub fn take(&self, slot: usize) -> Option<Box<Connection>> {
+    /// The connection to a target that was used last, is still open, and leads to where the target is today.
+    pub fn take(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        while let Some(idle) = stack.pop_back() {
-            if idle.connection.was_alive() {
+        while let Some(mut idle) = stack.pop_back() {
+            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
                 return Some(idle.connection);
             }
         }
