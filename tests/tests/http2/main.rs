@@ -12,4 +12,5 @@ mod exchanges;
 mod flow;
 mod hostile;
 mod record;
+mod upstream;
 mod web_sockets;
