@@ -3,18 +3,19 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::exchange::body::{RequestBody, ResponseBody};
-use crate::exchange::failure::{ClientFailure, Failure, REQUEST_ID, RouteFailure};
+use crate::exchange::failure::{ClientFailure, Failure, Form, REQUEST_ID, RouteFailure};
 use crate::exchange::head::Stage;
 use crate::exchange::target::Target;
 use crate::exchange::{
-    Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id,
+    Exchange, Notes, RequestHead, ResponseHead, forwarded, grpc, hop_by_hop, new_request_id,
 };
 use crate::http1::request::Request;
 use crate::hub::{Accepted, NotAccepted, WorkerHub};
@@ -71,7 +72,7 @@ pub fn serve(
         _ => new_request_id(),
     };
     let mut record = Record::begin(context, &generation, &request, client.address, &request_id);
-    let json = asks_for_json(&request.headers);
+    let form = Form::asked_for(request.version, &request.headers);
     let way = Way {
         context: Rc::clone(context),
         downstream,
@@ -98,7 +99,7 @@ pub fn serve(
                 if matches!(failure, Failure::Client(_)) {
                     way.downstream.refuse();
                 }
-                let response = failure.respond(&request_id, json);
+                let response = failure.respond(&request_id, form);
                 (response.map(ResponseBody::whole), None)
             }
         };
@@ -128,6 +129,8 @@ struct ToRoute {
     exchange: Box<Exchange>,
     body: RequestBody,
     version: Version,
+    /// Of the whole exchange.
+    limit: Option<Duration>,
 }
 
 /// A WebSocket handshake on a hub's path. There is no upstream, and no chain: the hub's plugins have hooks of their own.
@@ -189,9 +192,11 @@ impl Way {
         // Match route.
         let (index, params) = match_route(snapshot, &host, &target, &method)?;
         let mut handshake = None;
+        let mut limit = None;
         if let Some(route) = snapshot.routes.get(index) {
             record.matched(index, &route.name);
-            if let Some(limit) = route.exchange_timeout {
+            limit = exchange_limit(route, version, &headers);
+            if let Some(limit) = limit {
                 record.limit(limit);
             }
             if let Some(room) = &route.concurrency {
@@ -254,6 +259,7 @@ impl Way {
                 exchange,
                 body,
                 version,
+                limit,
             }),
             Some((hub, handshake)) => Admitted::Hub(Box::new(ToHub {
                 exchange,
@@ -269,6 +275,7 @@ impl Way {
             mut exchange,
             body,
             version,
+            limit,
         } = admitted;
         let route = self
             .generation
@@ -277,6 +284,7 @@ impl Way {
             .get(exchange.route)
             .ok_or_else(no_such)?;
         let began = Instant::now();
+        let deadline = began + limit.map_or(route.timeout, |limit| limit.min(route.timeout));
         let mut chain = Chain::new(&self.generation.layers, &route.layers);
 
         // Director chain, in order. Every edit is validated when it is made, so what comes out is
@@ -294,7 +302,7 @@ impl Way {
             Inbound::Forward(body) => {
                 // Pick target, send, strip hop-by-hop headers.
                 let body = self
-                    .send(&mut exchange, route, body, version, began)
+                    .send(&mut exchange, route, body, version, (began, deadline))
                     .await?;
                 (body, chain.len())
             }
@@ -318,7 +326,7 @@ impl Way {
         route: &Route,
         body: RequestBody,
         version: Version,
-        began: Instant,
+        (began, deadline): (Instant, Instant),
     ) -> Result<ResponseBody, Failure> {
         let upstream = self
             .generation
@@ -331,11 +339,7 @@ impl Way {
             upstream,
             preserve_host: route.preserve_host,
             began,
-            deadline: began
-                + route
-                    .exchange_timeout
-                    .unwrap_or(route.timeout)
-                    .min(route.timeout),
+            deadline,
             interim: (version != Version::HTTP_10).then_some(&self.downstream),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
@@ -356,6 +360,18 @@ impl Way {
 
 fn no_such() -> Failure {
     Failure::Internal("the snapshot is inconsistent".to_owned())
+}
+
+/// How long an exchange may take: by its route, and by a client of gRPC, to whom what comes later is of no use.
+fn exchange_limit(route: &Route, version: Version, headers: &HeaderMap) -> Option<Duration> {
+    let theirs = match Form::asked_for(version, headers) {
+        Form::Grpc => grpc::timeout::of(headers),
+        Form::Text | Form::Json => None,
+    };
+    match (route.exchange_timeout, theirs) {
+        (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+        (ours, theirs) => ours.or(theirs),
+    }
 }
 
 fn normalise(target: PathAndQuery) -> Result<Target, Failure> {
@@ -404,12 +420,6 @@ fn host_name(host: &str) -> &str {
     };
     let name = host.get(..end).unwrap_or(host);
     name.strip_suffix('.').unwrap_or(name)
-}
-
-fn asks_for_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT)
-        .is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
 }
 
 fn respond(

@@ -8,6 +8,7 @@
 //! - [`body`] and [`client_body`]: bodies in both directions
 //! - [`edit`]: what a plugin may change, and why an edit is refused
 //! - [`representation`]: a head whose body is changed
+//! - [`grpc`]: what of a message of gRPC concerns a proxy
 //! - [`failure`]: everything that can go wrong, by its source, and the one place where it becomes a response
 
 pub mod body;
@@ -15,6 +16,7 @@ pub mod client_body;
 pub mod edit;
 pub mod failure;
 pub mod forwarded;
+pub mod grpc;
 pub mod head;
 pub mod hop_by_hop;
 pub mod representation;

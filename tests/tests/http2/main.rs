@@ -10,6 +10,7 @@ mod conformance;
 mod drain;
 mod exchanges;
 mod flow;
+mod grpc;
 mod hostile;
 mod record;
 mod upstream;
