@@ -1,0 +1,3 @@
+//! How a target is reached.
+
+pub mod proxy;
