@@ -29,6 +29,7 @@
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
 //! | [`side_thread`] | work beside the workers, on a thread of its own |
+//! | [`transport`] | bytes to and from a peer: TCP, unix sockets, TLS |
 //! | [`timer`] | a timer that costs nothing until it fires |
 //!
 //! # What a worker has to itself
@@ -62,5 +63,6 @@ pub mod server;
 pub mod side_thread;
 pub mod snapshot;
 pub mod timer;
+pub mod transport;
 pub mod upstream;
 pub mod websocket;

@@ -3,7 +3,7 @@
 //! - [`target`]: an upstream and its targets, with what is counted about them
 //! - [`view`]: which of the targets are there for a request
 //! - [`limits`]: how many exchanges at the same time
-//! - [`connect`]: the way to a target, through forward proxies
+//! - [`connect`]: how a target is reached
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
