@@ -29,6 +29,7 @@ mod server;
 mod suggest;
 mod target;
 mod upstream;
+mod via;
 
 #[cfg(test)]
 mod testing;
@@ -45,6 +46,7 @@ pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;
+pub use via::model::*;
 
 /// What names and relative paths of the file refer to.
 struct Scope<'t> {
@@ -148,6 +150,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         hubs: hub::read(&mut root, &scope, &routes),
         routes,
     };
+    via::check_hosts(&config, report);
     root.finish();
     config
 }

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream};
 use super::reader::{Node, Section};
-use super::{health, limits, name, retries, target};
+use super::{health, limits, name, retries, target, via};
 
 pub(super) fn read(root: &mut Section<'_>) -> BTreeMap<String, Upstream> {
     let mut upstreams = BTreeMap::new();
@@ -31,6 +31,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let limits = limits::read(&mut section);
     let outliers = health::read_outliers(&mut section);
     let health = health::read_health(&mut section);
+    let via = via::read(&mut section);
     connection(&mut section);
     section.finish();
 
@@ -62,6 +63,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         limits,
         outliers,
         health,
+        via,
     })
 }
 
@@ -146,8 +148,8 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
     timeouts
 }
 
-/// How targets are reached. There is one way so far; to take another than the one that was asked for
-/// would send in the clear, or past a proxy, what was not meant to go there.
+/// How targets are spoken to. There is one way so far; to take another than the one that was asked for
+/// would send in the clear what was not meant to go there.
 fn connection(upstream: &mut Section<'_>) {
     if let Some(protocol) = upstream.take("protocol") {
         match protocol.as_str() {
@@ -159,17 +161,6 @@ fn connection(upstream: &mut Section<'_>) {
                 .problem("\"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\""),
             _ => protocol.not_one_of(["http/1.1", "auto"]),
         }
-    }
-    // The address of a proxy may hold a password, and is not repeated.
-    if let Some(via) = upstream.take("via")
-        && via.as_str() != Some("direct")
-    {
-        via.problem("forward proxies are not part of this version; allowed: \"direct\"");
-    }
-    if let Some(mode) = upstream.take("via_mode")
-        && mode.choice(&[("auto", false), ("connect", true)]) == Some(true)
-    {
-        mode.warning("accepted, but forward proxies are not part of this version: targets are connected to directly");
     }
     if let Some(tls) = upstream.take("tls") {
         tls.problem("TLS to targets is not part of this version");
@@ -329,10 +320,6 @@ mod tests {
                 "protocol = \"auto\"",
                 "3: upstreams.u.protocol: accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1",
             ),
-            (
-                "via_mode = \"connect\"",
-                "3: upstreams.u.via_mode: accepted, but forward proxies are not part of this version: targets are connected to directly",
-            ),
         ] {
             assert_eq!(warned(&format!("{TARGETS}{text}")).1, [expected], "{text}");
         }
@@ -370,11 +357,6 @@ mod tests {
                 "3: upstreams.u.protocol: \"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\"".to_owned(),
             ),
             ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"auto\"".to_owned()),
-            (
-                "via = \"http://user:hunter2@proxy:3128\"",
-                "3: upstreams.u.via: forward proxies are not part of this version; allowed: \"direct\"".to_owned(),
-            ),
-            ("via_mode = \"tunnel\"", "3: upstreams.u.via_mode: found \"tunnel\"; allowed: \"auto\", \"connect\"".to_owned()),
             ("tls = {}", "3: upstreams.u.tls: TLS to targets is not part of this version".to_owned()),
             ("balancer = 1", "3: upstreams.u.balancer: unknown key; did you mean \"balance\"?".to_owned()),
         ] {

@@ -250,12 +250,20 @@ impl Sending<'_> {
         let in_flight = InFlight::new(Arc::clone(self.upstream), index);
         let target = self.upstream.targets.get(index);
         let target = target.ok_or_else(|| Failure::Internal("no such target".to_owned()))?;
-        let mut kept = self.pool.take(target.slot);
+        // A forward proxy does not pass an upgrade on.
+        let tunnels = message.exchange.request.upgrade.is_some() && target.way.absolute().is_some();
+        let mut kept = if tunnels {
+            None
+        } else if target.way.absolute().is_some() && message.replay.is_none() {
+            self.pool.take_proven(target.slot)
+        } else {
+            self.pool.take(target.slot)
+        };
         loop {
             let mut connection = match kept.take() {
                 Some(connection) => connection,
                 // Boxed, as all that is seldom awaited: it would make every request's future larger.
-                None => match Box::pin(self.open(target)).await {
+                None => match Box::pin(self.open(target, tunnels)).await {
                     Ok(connection) => {
                         // Connecting has a limit of its own.
                         began = Instant::now();
@@ -298,7 +306,7 @@ impl Sending<'_> {
                     return self.received(response, asked, target, connection, in_flight);
                 }
                 Err(Expired) => {
-                    let target = target.way.to_string();
+                    let target = target.way.described();
                     let timeout = if Instant::now() >= self.deadline {
                         self.route_timeout(target)
                     } else {
@@ -324,19 +332,39 @@ impl Sending<'_> {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
-                    let failure = failure_of(target.way.to_string(), error);
+                    let failure = failure_of(target.way.described(), error);
                     return Err(Box::new(Failed { failure, unsent }));
                 }
             };
         }
     }
 
-    async fn open(&self, target: &Target) -> Result<Box<Connection>, UpstreamFailure> {
+    /// Opens a connection for requests. `tunnels`: one that has the target itself at its end.
+    async fn open(
+        &self,
+        target: &Target,
+        tunnels: bool,
+    ) -> Result<Box<Connection>, UpstreamFailure> {
         let limit = self.upstream.timeouts.connect;
         let end = (Instant::now() + limit).min(self.deadline);
-        let name = || target.way.to_string();
-        match tokio::time::timeout_at(end, target.way.open()).await {
-            Ok(Ok(stream)) => Ok(Box::new(Connection::over(stream))),
+        let name = || target.way.described();
+        let opening = async {
+            if tunnels {
+                target.way.open_to_target().await
+            } else {
+                target.way.open().await
+            }
+        };
+        match tokio::time::timeout_at(end, opening).await {
+            Ok(Ok(stream)) => {
+                let mut connection = Connection::over(stream);
+                connection.is_to_proxy = !tunnels && target.way.absolute().is_some();
+                Ok(Box::new(connection))
+            }
+            Ok(Err(ConnectError::Proxy(source))) => Err(UpstreamFailure::Proxy {
+                target: target.way.to_string(),
+                source,
+            }),
             Ok(Err(ConnectError::Dns(source))) => Err(UpstreamFailure::Dns {
                 target: name(),
                 source,
@@ -366,6 +394,14 @@ impl Sending<'_> {
         connection: Box<Connection>,
         in_flight: InFlight,
     ) -> Attempted {
+        if response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && connection.is_to_proxy
+            && let Some(proxied) = &target.way.proxied
+        {
+            // It is said to the gateway; no client could answer it.
+            let (target, source) = (target.way.to_string(), proxied.unauthorized());
+            return Err(UpstreamFailure::Proxy { target, source }.into());
+        }
         let pool = Rc::clone(self.pool);
         let timeouts = &self.upstream.timeouts;
         let body = if response.status != StatusCode::SWITCHING_PROTOCOLS {

@@ -1,5 +1,6 @@
 //! How a target is reached: what its connections pass before HTTP is spoken over them.
 
+pub mod proxied;
 pub mod proxy;
 
 use std::io;
@@ -7,6 +8,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
+
+use proxied::{Absolute, Proxied};
+use proxy::ProxyError;
 
 use crate::config;
 use crate::transport::Stream;
@@ -16,6 +20,8 @@ use crate::transport::Stream;
 pub struct Way {
     /// Where it leads.
     pub endpoint: Endpoint,
+    /// Through which forward proxy; `None`: directly.
+    pub proxied: Option<Proxied>,
 }
 
 /// Where a target listens.
@@ -36,24 +42,57 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// There is no way through the forward proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 impl Way {
-    /// To a target of a configuration.
-    pub fn to(target: &config::Target) -> Self {
-        let endpoint = match target.host.parse::<IpAddr>() {
-            Ok(address) => Endpoint::Address(SocketAddr::new(address, target.port)),
-            Err(_) => Endpoint::Name(target.host.as_str().into(), target.port),
-        };
-        Self { endpoint }
+    /// To a target of an upstream of a configuration.
+    pub fn to(target: &config::Target, upstream: &config::Upstream) -> Self {
+        Self {
+            endpoint: Endpoint::of(&target.host, target.port),
+            proxied: match &upstream.via {
+                config::Via::Direct => None,
+                config::Via::Proxy(proxy) => Proxied::to(target, proxy),
+            },
+        }
     }
 
-    /// Connects, up to where HTTP is spoken. Without a limit of time: that is the caller's.
+    /// What requests need besides that go over a connection of [`Self::open`], where that leads to a forward proxy only.
+    pub fn absolute(&self) -> Option<Absolute<'_>> {
+        self.proxied.as_ref()?.absolute()
+    }
+
+    /// Connects, up to where HTTP is spoken: to the target, or to a forward proxy which takes requests for it. Without a
+    /// limit of time: that is the caller's.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        Ok(self.endpoint.dial().await?.into())
+        match &self.proxied {
+            Some(proxied) if proxied.absolute().is_some() => Ok(proxied.dial().await?),
+            _ => self.open_to_target().await,
+        }
+    }
+
+    /// As [`Self::open`]; but what comes out is a connection to the target in any case, for what a forward proxy can't pass on.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open_to_target(&self) -> Result<Stream, ConnectError> {
+        Ok(match &self.proxied {
+            None => self.endpoint.dial().await?.into(),
+            Some(proxied) => proxied.tunnel(&self.endpoint).await?,
+        })
+    }
+
+    /// The target with the proxy that leads to it, for messages.
+    pub fn described(&self) -> String {
+        match &self.proxied {
+            None => self.to_string(),
+            Some(proxied) => format!("{self} through forward proxy {}", proxied.name()),
+        }
     }
 }
 
@@ -67,6 +106,13 @@ impl std::fmt::Display for Way {
 }
 
 impl Endpoint {
+    fn of(host: &str, port: u16) -> Self {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Self::Address(SocketAddr::new(address, port)),
+            Err(_) => Self::Name(host.into(), port),
+        }
+    }
+
     async fn dial(&self) -> Result<TcpStream, ConnectError> {
         let stream = match self {
             Self::Address(address) => TcpStream::connect(address)

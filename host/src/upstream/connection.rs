@@ -43,6 +43,8 @@ pub struct Connection {
     pub timer: Timer,
     /// Exchanges that this connection has carried to their ends.
     pub served: u32,
+    /// Whether a forward proxy is at its end and not the target: it gets requests in absolute-form.
+    pub is_to_proxy: bool,
 }
 
 #[derive(Debug)]
@@ -132,6 +134,7 @@ impl Connection {
             state: State::Idle,
             timer: Timer::default(),
             served: 0,
+            is_to_proxy: false,
         }
     }
 

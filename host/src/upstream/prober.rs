@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::StatusCode;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
@@ -120,16 +121,23 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
 
 /// One check; the error says what was wrong.
 async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
+    let Probe::Http { path, status } = probe else {
+        // That a forward proxy takes connections says nothing about the target.
+        let opened = target.way.open_to_target().await;
+        return opened.map(drop).map_err(|error| error.to_string());
+    };
     let stream = target.way.open().await.map_err(|error| error.to_string())?;
     let mut connection = Connection::over(stream);
-    let Probe::Http { path, status } = probe else {
-        return Ok(());
-    };
+    let absolute = target.way.absolute();
     let put_head = |out: &mut Outbox| {
-        for part in ["GET ", path.as_str(), " HTTP/1.1\r\n"] {
+        let origin = absolute.map_or("", |absolute| absolute.origin);
+        for part in ["GET ", origin, path.as_str(), " HTTP/1.1\r\n"] {
             out.put(part.as_bytes());
         }
         out.put_field(&HOST, &target.host);
+        if let Some(credentials) = absolute.and_then(|absolute| absolute.authorization) {
+            out.put_field(&PROXY_AUTHORIZATION, credentials);
+        }
         out.put(b"user-agent: sluicegate-health\r\nconnection: close\r\n\r\n");
     };
     let form = Form {
@@ -145,6 +153,12 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
         Ok(Ok(response)) => response,
         Ok(Err(unanswered)) => return Err(unanswered.error.to_string()),
     };
+    if response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        && absolute.is_some()
+        && let Some(proxied) = &target.way.proxied
+    {
+        return Err(proxied.unauthorized().to_string());
+    }
     let found = response.status.as_u16();
     if status.contains(&found) {
         Ok(())

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use http::Method;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, UPGRADE};
+use http::{HeaderName, Method};
 use http_body::Body as _;
 
 use super::attempt::Sending;
@@ -27,7 +27,10 @@ impl Sending<'_> {
         mut body: RequestBody,
     ) -> Option<Rc<Gate>> {
         let head = &exchange.request;
+        let absolute = target.way.absolute().filter(|_| connection.is_to_proxy);
         let host = match &head.authority {
+            // A proxy puts the URL's host into it anyway (RFC 9112, section 3.2.2).
+            _ if absolute.is_some() => &target.host,
             Some(authority) => authority,
             None if self.preserve_host => &head.host,
             None => &target.host,
@@ -51,17 +54,28 @@ impl Sending<'_> {
                 .exact()
                 .map_or(Encoder::Chunked, Encoder::Length)
         };
+        let is_proxied = target.way.proxied.is_some();
         let put_head = |out: &mut Outbox| {
             out.put(head.method.as_str().as_bytes());
             out.put(b" ");
+            if let Some(absolute) = absolute {
+                out.put(absolute.origin.as_bytes());
+            }
             for part in head.target.written(&target.base_path) {
                 out.put(part.as_bytes());
             }
             out.put(b" HTTP/1.1\r\n");
             out.put_field(&HOST, host);
+            if let Some(credentials) = absolute.and_then(|absolute| absolute.authorization) {
+                out.put_field(&PROXY_AUTHORIZATION, credentials);
+            }
             for (name, value) in &head.headers {
                 let is_done_with = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
-                if name == HOST || name == CONTENT_LENGTH || is_done_with {
+                if name == HOST
+                    || name == CONTENT_LENGTH
+                    || is_done_with
+                    || (is_proxied && is_for_proxy(name))
+                {
                     continue;
                 }
                 out.put_field(name, value);
@@ -95,4 +109,9 @@ impl Sending<'_> {
         connection.begin(put_head, body, form);
         gate
     }
+}
+
+/// Whether a field is for a proxy. One of the client's must not speak for us to ours.
+fn is_for_proxy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("proxy-")
 }

@@ -81,7 +81,7 @@ impl Upstream {
                     name: &format!("{}:{}", target.host, target.port),
                     weight: target.weight,
                 });
-                Some(Target::new(target, slot, before))
+                Some(Target::new(Way::to(target, config), target, slot, before))
             })
             .collect();
         balancer.prepare();
@@ -197,15 +197,15 @@ impl Upstream {
     }
 }
 
-/// For each target of a configuration the index that it has in `previous`: the one with the same URL. How it is written there may
-/// differ, where it leads may not.
+/// For each target of a configuration the index that it has in `previous`: the one with the same URL and the same way to
+/// it. How the URL is written may differ, where it leads may not.
 pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> Vec<Option<usize>> {
     let mut left: Vec<(usize, &Target)> = previous
         .into_iter()
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let way = Way::to(target);
+        let way = Way::to(target, config);
         let position = left
             .iter()
             .position(|(_, before)| before.way == way && before.base_path == target.base_path)?;
@@ -215,9 +215,9 @@ pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> V
 }
 
 impl Target {
-    fn new(config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
+    fn new(way: Way, config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
         Self {
-            way: Way::to(config),
+            way,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,

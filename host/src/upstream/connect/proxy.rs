@@ -73,8 +73,22 @@ impl fmt::Debug for Credentials {
 pub struct ProxyError {
     /// Host and port.
     pub proxy: Arc<str>,
+    /// Whether HTTP is spoken to it.
+    pub is_http: bool,
     /// Why.
     pub problem: Problem,
+}
+
+impl ProxyError {
+    /// Parameters of `proxy-status` (RFC 9209, section 2.1): which proxy it was, and the status that it answered with.
+    pub fn parameters(&self) -> String {
+        let status = match &self.problem {
+            Problem::CredentialsRefused | Problem::CredentialsMissing if self.is_http => 407,
+            Problem::Refused { status, .. } => status.as_u16(),
+            _ => return format!("; next-hop=\"{}\"", self.proxy),
+        };
+        format!("; next-hop=\"{}\"; received-status={status}", self.proxy)
+    }
 }
 
 /// Why there is no way through a proxy.

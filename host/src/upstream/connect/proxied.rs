@@ -1,0 +1,163 @@
+//! The way to a target through a forward proxy.
+//!
+//! There are two of them. A *tunnel* is a connection to the target as any other once the proxy has opened it: what goes over it,
+//! also TLS, is the target's alone. An HTTP proxy takes requests to `http` targets as well, each with the whole URL
+//! (absolute-form, RFC 9112, section 3.2.2) and with our credentials for the proxy; such a connection belongs to the proxy. What a
+//! proxy can't pass on, an upgrade to another protocol, goes through a tunnel all the same: squid and others take the
+//! `Upgrade` field away.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::proxy::no_proxy::NoProxy;
+use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
+use super::{ConnectError, Endpoint};
+use crate::config::{self, ForwardProxy, ProxyProtocol, ViaMode};
+use crate::transport::Stream;
+
+/// Addresses of one target that a SOCKS proxy is asked for, one after the other.
+const MOST_ADDRESSES: usize = 8;
+
+/// How one target is reached through a proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxied {
+    proxy: ForwardProxy,
+    endpoint: Endpoint,
+    /// Host and port of the proxy.
+    name: Arc<str>,
+    /// What a proxy is told about us, where HTTP is spoken to it.
+    authorization: Option<HeaderValue>,
+    /// What stands in front of a request's path in absolute-form. `None`: there are tunnels only.
+    origin: Option<Arc<str>>,
+}
+
+/// What requests need besides to go over a connection to a proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct Absolute<'a> {
+    /// `http://host:port`
+    pub origin: &'a str,
+    /// `Proxy-Authorization`
+    pub authorization: Option<&'a HeaderValue>,
+}
+
+impl Proxied {
+    /// `None`: this target is reached without the proxy.
+    pub(super) fn to(target: &config::Target, proxy: &ForwardProxy) -> Option<Self> {
+        if proxy.no_proxy.covers(&target.host, target.port) {
+            return None;
+        }
+        let is_http = proxy.protocol == ProxyProtocol::Http;
+        let authorization = proxy.credentials.as_ref().filter(|_| is_http);
+        Some(Self {
+            endpoint: Endpoint::of(&proxy.host, proxy.port),
+            name: proxy.to_string().into(),
+            authorization: authorization.and_then(http_connect::authorization),
+            origin: (is_http && proxy.mode == ViaMode::Auto)
+                .then(|| format!("http://{}", target.authority).into()),
+            proxy: ForwardProxy {
+                // It is decided: lists that differ and say the same of this target make no difference.
+                no_proxy: NoProxy::default(),
+                ..proxy.clone()
+            },
+        })
+    }
+
+    /// Host and port of the proxy.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What requests need that go over a [connection to the proxy](Self::dial). `None`: there are tunnels only.
+    pub fn absolute(&self) -> Option<Absolute<'_>> {
+        self.origin.as_deref().map(|origin| Absolute {
+            origin,
+            authorization: self.authorization.as_ref(),
+        })
+    }
+
+    /// What a 407 means that the proxy answers to a request.
+    pub fn unauthorized(&self) -> ProxyError {
+        self.error(match self.authorization {
+            Some(_) => Problem::CredentialsRefused,
+            None => Problem::CredentialsMissing,
+        })
+    }
+
+    /// A connection to the proxy.
+    pub(super) async fn dial(&self) -> Result<Stream, ProxyError> {
+        match self.endpoint.dial().await {
+            Ok(stream) => Ok(stream.into()),
+            Err(ConnectError::Dns(error)) => Err(self.error(Problem::Dns(error))),
+            Err(ConnectError::Connect(error)) => Err(self.error(Problem::Connect(error))),
+            Err(ConnectError::Proxy(error)) => Err(error),
+        }
+    }
+
+    /// A tunnel to a target.
+    pub(super) async fn tunnel(&self, target: &Endpoint) -> Result<Stream, ProxyError> {
+        match (target, self.proxy.protocol) {
+            (Endpoint::Name(name, port), ProxyProtocol::Socks5) => {
+                self.tunnel_to_any(name, *port).await
+            }
+            (Endpoint::Name(name, port), _) => {
+                let tunnel = self.tunnel_to(Destination::Name(name, *port)).await;
+                tunnel.map_err(|problem| self.error(problem))
+            }
+            (Endpoint::Address(address), _) => {
+                let tunnel = self.tunnel_to(Destination::Address(*address)).await;
+                tunnel.map_err(|problem| self.error(problem))
+            }
+        }
+    }
+
+    /// A tunnel to the first of a name's addresses that the proxy can reach. A proxy that has said no is done with
+    /// its connection, so each address gets one of its own.
+    async fn tunnel_to_any(&self, name: &str, port: u16) -> Result<Stream, ProxyError> {
+        let addresses = tokio::net::lookup_host((name, port)).await;
+        let addresses = addresses.map_err(|error| self.error(Problem::TargetDns(error)))?;
+        let addresses: Vec<SocketAddr> = addresses.take(MOST_ADDRESSES).collect();
+        let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let mut last = Problem::TargetDns(none);
+        for address in addresses {
+            match self.tunnel_to(Destination::Address(address)).await {
+                Ok(stream) => return Ok(stream),
+                Err(problem @ Problem::Socks { reply, .. }) if reply.is_of_address() => {
+                    last = problem;
+                }
+                Err(problem) => return Err(self.error(problem)),
+            }
+        }
+        Err(self.error(last))
+    }
+
+    async fn tunnel_to(&self, destination: Destination<'_>) -> Result<Stream, Problem> {
+        let mut stream = self.dial().await.map_err(|error| error.problem)?;
+        match self.proxy.protocol {
+            ProxyProtocol::Http => {
+                let is_choice = self.proxy.mode == ViaMode::Connect;
+                let authorization = self.authorization.as_ref();
+                let opened =
+                    http_connect::open(&mut stream, destination, authorization, is_choice).await;
+                Ok(stream.begun(opened?.freeze()))
+            }
+            ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
+                let credentials = self.proxy.credentials.as_ref();
+                socks5::open(&mut stream, destination, credentials).await?;
+                Ok(stream)
+            }
+        }
+    }
+
+    fn error(&self, problem: Problem) -> ProxyError {
+        let proxy = Arc::clone(&self.name);
+        let is_http = self.proxy.protocol == ProxyProtocol::Http;
+        ProxyError {
+            proxy,
+            is_http,
+            problem,
+        }
+    }
+}
