@@ -190,6 +190,44 @@ fn microsocks() {
 }
 
 #[test]
+fn chunked_bodies_pass_in_both_directions() {
+    let target = RawUpstream::start(|wire| {
+        while let Ok(head) = wire.try_read_head() {
+            let Ok(body) = wire.try_read_request_body(&head) else {
+                return;
+            };
+            let (size, start) = (body.bytes.len(), body.bytes[..3].to_vec());
+            wire.write("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+            wire.write_chunk(format!("{size} "));
+            wire.write_chunk(start);
+            wire.write("0\r\n\r\n");
+        }
+    });
+    for (scheme, mode, proxy) in [
+        ("http://", AUTO, Proxy::squid(Rules::Open)),
+        ("http://", CONNECT, Proxy::squid(Rules::Open)),
+        ("http://", AUTO, Proxy::tinyproxy(Rules::Open)),
+        ("http://", CONNECT, Proxy::tinyproxy(Rules::Open)),
+        ("socks5h://", "", Proxy::dante(Rules::Open)),
+        ("socks5h://", "", Proxy::microsocks(Rules::Open)),
+    ] {
+        let Some(proxy) = proxy else { continue };
+        let via = format!("via = \"{scheme}{}\"\n{mode}", proxy.address);
+        let gateway = Gateway::new()
+            .upstream_with("a", [target.url()], &via)
+            .route("/{*rest}", "a")
+            .start();
+        for _ in 0..3 {
+            let chunks = vec!["abc"; 10_000];
+            let response = gateway.post("/").chunks(chunks).send();
+            let log = proxy.log();
+            assert_eq!(response.status(), 200, "{via}\n{log}");
+            assert_eq!(response.text(), "30000 abc", "{via}\n{log}");
+        }
+    }
+}
+
+#[test]
 fn names_of_targets_are_resolved_on_either_side() {
     let proxies = [
         ("http://", Proxy::squid(Rules::Open)),
