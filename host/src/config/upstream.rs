@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream};
+use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream, UpstreamProtocol};
 use super::reader::{Node, Section};
 use super::{health, limits, name, retries, target, via};
 
@@ -31,6 +31,9 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let limits = limits::read(&mut section);
     let outliers = health::read_outliers(&mut section);
     let health = health::read_health(&mut section);
+    let protocol = section
+        .read("protocol", |node| node.choice(&PROTOCOLS))
+        .unwrap_or_default();
     let via = via::read(&mut section);
     connection(&mut section);
     section.finish();
@@ -59,6 +62,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         hash_on: hash_on.as_ref().and_then(key).unwrap_or(HashOn::ClientIp),
         targets,
         timeouts,
+        protocol,
         retries,
         limits,
         outliers,
@@ -66,6 +70,12 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         via,
     })
 }
+
+const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
+    ("http/1.1", UpstreamProtocol::Http1),
+    ("h2", UpstreamProtocol::Http2),
+    ("auto", UpstreamProtocol::Auto),
+];
 
 fn algorithm(node: &Node<'_>) -> Option<Algorithm> {
     let bounded_load = None;
@@ -148,20 +158,8 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
     timeouts
 }
 
-/// How targets are spoken to. There is one way so far; to take another than the one that was asked for
-/// would send in the clear what was not meant to go there.
+/// What is asked for and not there yet: to do without it would send in the clear what was not meant to go there.
 fn connection(upstream: &mut Section<'_>) {
-    if let Some(protocol) = upstream.take("protocol") {
-        match protocol.as_str() {
-            Some("http/1.1") => {}
-            Some("auto") => {
-                protocol.warning("accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1");
-            }
-            Some("h2") => protocol
-                .problem("\"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\""),
-            _ => protocol.not_one_of(["http/1.1", "auto"]),
-        }
-    }
     if let Some(tls) = upstream.take("tls") {
         tls.problem("TLS to targets is not part of this version");
     }
@@ -311,16 +309,10 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_a_warning() {
-        for (text, expected) in [
-            (
-                "hash_on = \"path\"",
-                "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
-            ),
-            (
-                "protocol = \"auto\"",
-                "3: upstreams.u.protocol: accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1",
-            ),
-        ] {
+        for (text, expected) in [(
+            "hash_on = \"path\"",
+            "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
+        )] {
             assert_eq!(warned(&format!("{TARGETS}{text}")).1, [expected], "{text}");
         }
         let (_, warnings) = warned("[upstreams.u]\ntargets = [{ url = \"http://a\", weight = 2 }]");
@@ -352,11 +344,7 @@ mod tests {
                 "timeouts.conect = \"1s\"",
                 "3: upstreams.u.timeouts.conect: unknown key; did you mean \"connect\"?".to_owned(),
             ),
-            (
-                "protocol = \"h2\"",
-                "3: upstreams.u.protocol: \"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\"".to_owned(),
-            ),
-            ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"auto\"".to_owned()),
+            ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"h2\", \"auto\"".to_owned()),
             ("tls = {}", "3: upstreams.u.tls: TLS to targets is not part of this version".to_owned()),
             ("balancer = 1", "3: upstreams.u.balancer: unknown key; did you mean \"balance\"?".to_owned()),
         ] {

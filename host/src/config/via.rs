@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Config;
 use super::hostname::is_host;
+use super::model::UpstreamProtocol;
 use super::reader::{Node, Section};
 use super::report::Report;
 use crate::upstream::connect::proxy::Credentials;
@@ -63,7 +64,9 @@ pub(super) fn check_hosts(config: &Config, report: &Report) {
         let Via::Proxy(proxy) = &upstream.via else {
             continue;
         };
-        let is_absolute = proxy.protocol == ProxyProtocol::Http && proxy.mode == ViaMode::Auto;
+        let is_absolute = proxy.protocol == ProxyProtocol::Http
+            && proxy.mode == ViaMode::Auto
+            && upstream.protocol != UpstreamProtocol::Http2;
         let mut targets = upstream.targets.iter();
         if is_absolute && targets.any(|target| !proxy.no_proxy.covers(&target.host, target.port)) {
             let path = format!("{}.preserve_host", route.origin.path);

@@ -45,6 +45,12 @@ pub enum ConnectError {
     /// There is no way through the forward proxy.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// HTTP/2 was to be spoken, and the target speaks something else.
+    #[error("it does not speak HTTP/2")]
+    NotHttp2,
+    /// HTTP/2 could not be begun.
+    #[error("HTTP/2: {0}")]
+    Http2(h2::Error),
 }
 
 impl Way {
@@ -52,39 +58,25 @@ impl Way {
     pub fn to(target: &config::Target, upstream: &config::Upstream) -> Self {
         Self {
             endpoint: Endpoint::of(&target.host, target.port),
-            proxied: match &upstream.via {
-                config::Via::Direct => None,
-                config::Via::Proxy(proxy) => Proxied::to(target, proxy),
-            },
+            proxied: Proxied::to(target, upstream),
         }
     }
 
-    /// What requests need besides that go over a connection of [`Self::open`], where that leads to a forward proxy only.
-    pub fn absolute(&self) -> Option<Absolute<'_>> {
-        self.proxied.as_ref()?.absolute()
-    }
-
-    /// Connects, up to where HTTP is spoken: to the target, or to a forward proxy which takes requests for it. Without a
-    /// limit of time: that is the caller's.
+    /// Connects, up to where HTTP is spoken to the target. Without a limit of time: that is the caller's.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        match &self.proxied {
-            Some(proxied) if proxied.absolute().is_some() => Ok(proxied.dial().await?),
-            _ => self.open_to_target().await,
-        }
-    }
-
-    /// As [`Self::open`]; but what comes out is a connection to the target in any case, for what a forward proxy can't pass on.
-    ///
-    /// # Errors
-    /// See [`ConnectError`].
-    pub async fn open_to_target(&self) -> Result<Stream, ConnectError> {
         Ok(match &self.proxied {
             None => self.endpoint.dial().await?.into(),
             Some(proxied) => proxied.tunnel(&self.endpoint).await?,
         })
+    }
+
+    /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need
+    /// for that. `None`: they go over connections of [`Self::open`], as upgrades do in any case.
+    pub fn absolute(&self) -> Option<Absolute<'_>> {
+        self.proxied.as_ref()?.absolute()
     }
 
     /// The target with the proxy that leads to it, for messages.

@@ -108,6 +108,9 @@ pub enum Broken {
     /// By its end.
     #[error("it was closed")]
     Closed,
+    /// As an error of HTTP/2 says.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
 }
 
 /// A request that got no answer.

@@ -3,16 +3,18 @@
 use std::rc::Rc;
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, UPGRADE};
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
 use super::attempt::Sending;
-use super::connection::{Connection, Form};
+use super::connect::proxied::Absolute;
+use super::connection::Form;
+use super::link::Link;
 use super::target::Target;
-use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Gate;
 use crate::exchange::trailers::announced;
+use crate::exchange::{Exchange, Failure, RequestHead};
 use crate::http1::grammar::members;
 use crate::http1::outbox::{Encoder, Outbox};
 
@@ -21,13 +23,16 @@ impl Sending<'_> {
     /// asks for the body.
     pub(super) fn begin(
         &self,
-        connection: &mut Connection,
+        link: &mut Link,
         exchange: &Exchange,
         target: &Target,
         mut body: RequestBody,
-    ) -> Option<Rc<Gate>> {
+    ) -> Result<Option<Rc<Gate>>, Failure> {
         let head = &exchange.request;
-        let absolute = target.way.absolute().filter(|_| connection.is_to_proxy);
+        let absolute = match link {
+            Link::Http1(connection) if connection.is_to_proxy => target.way.absolute(),
+            _ => None,
+        };
         let host = match &head.authority {
             // A proxy puts the URL's host into it anyway (RFC 9112, section 3.2.2).
             _ if absolute.is_some() => &target.host,
@@ -54,7 +59,40 @@ impl Sending<'_> {
                 .exact()
                 .map_or(Encoder::Chunked, Encoder::Length)
         };
+        let body = if encoder == Encoder::None {
+            RequestBody::Empty
+        } else {
+            body
+        };
         let is_proxied = target.way.proxied.is_some();
+        let is_done_with = |name: &HeaderName| {
+            let is_expect = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
+            let is_for_proxy = is_proxied && is_for_proxy(name);
+            name == HOST || name == CONTENT_LENGTH || is_expect || is_for_proxy
+        };
+        let connection = match link {
+            Link::Http1(connection) => connection,
+            Link::Http2(stream) => {
+                let mut request = Request::new(());
+                *request.method_mut() = head.method.clone();
+                *request.uri_mut() = uri(head, host, target)?;
+                for (name, value) in &head.headers {
+                    if !is_done_with(name) {
+                        request.headers_mut().append(name, value.clone());
+                    }
+                }
+                let length = match encoder {
+                    Encoder::Length(length) => Some(length),
+                    Encoder::None if head.headers.contains_key(CONTENT_LENGTH) => Some(0),
+                    _ => None,
+                };
+                if let Some(length) = length {
+                    request.headers_mut().insert(CONTENT_LENGTH, length.into());
+                }
+                stream.begin(request, body);
+                return Ok(gate);
+            }
+        };
         let put_head = |out: &mut Outbox| {
             out.put(head.method.as_str().as_bytes());
             out.put(b" ");
@@ -66,19 +104,13 @@ impl Sending<'_> {
             }
             out.put(b" HTTP/1.1\r\n");
             out.put_field(&HOST, host);
-            if let Some(credentials) = absolute.and_then(|absolute| absolute.authorization) {
+            if let Some(credentials) = absolute.and_then(Absolute::authorization) {
                 out.put_field(&PROXY_AUTHORIZATION, credentials);
             }
             for (name, value) in &head.headers {
-                let is_done_with = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
-                if name == HOST
-                    || name == CONTENT_LENGTH
-                    || is_done_with
-                    || (is_proxied && is_for_proxy(name))
-                {
-                    continue;
+                if !is_done_with(name) {
+                    out.put_field(name, value);
                 }
-                out.put_field(name, value);
             }
             match encoder {
                 Encoder::Length(length) => out.put_length(length),
@@ -93,11 +125,6 @@ impl Sending<'_> {
             }
             out.put(b"\r\n");
         };
-        let body = if encoder == Encoder::None {
-            RequestBody::Empty
-        } else {
-            body
-        };
         let form = Form {
             encoder,
             announced: match encoder {
@@ -107,11 +134,22 @@ impl Sending<'_> {
             is_head: head.method == Method::HEAD,
         };
         connection.begin(put_head, body, form);
-        gate
+        Ok(gate)
     }
 }
 
 /// Whether a field is for a proxy. One of the client's must not speak for us to ours.
 fn is_for_proxy(name: &HeaderName) -> bool {
     name.as_str().starts_with("proxy-")
+}
+
+/// The target of a request as HTTP/2 has it.
+fn uri(head: &RequestHead, host: &HeaderValue, target: &Target) -> Result<Uri, Failure> {
+    let path: String = head.target.written(&target.base_path).collect();
+    let made = Uri::builder()
+        .scheme(target.scheme())
+        .authority(host.as_bytes())
+        .path_and_query(path)
+        .build();
+    made.map_err(|error| Failure::Internal(format!("no HTTP/2 target: {error}")))
 }

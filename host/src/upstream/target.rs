@@ -48,6 +48,8 @@ pub struct Upstream {
 pub struct Target {
     /// How it is reached.
     pub way: Way,
+    /// What is spoken to it.
+    pub protocol: config::UpstreamProtocol,
     /// Host for the target's own requests.
     pub host: HeaderValue,
     /// Prefix of every path: "" or "/base".
@@ -81,7 +83,7 @@ impl Upstream {
                     name: &format!("{}:{}", target.host, target.port),
                     weight: target.weight,
                 });
-                Some(Target::new(Way::to(target, config), target, slot, before))
+                Some(Target::new(target, config, slot, before))
             })
             .collect();
         balancer.prepare();
@@ -215,14 +217,25 @@ pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> V
 }
 
 impl Target {
-    fn new(way: Way, config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
+    fn new(
+        config: &config::Target,
+        upstream: &config::Upstream,
+        slot: usize,
+        before: Option<&Self>,
+    ) -> Self {
         Self {
-            way,
+            way: Way::to(config, upstream),
+            protocol: upstream.protocol,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
             in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
         }
+    }
+
+    /// The scheme of its requests.
+    pub fn scheme(&self) -> &'static str {
+        "http"
     }
 
     /// Exchanges that are going on with this target, over all workers.

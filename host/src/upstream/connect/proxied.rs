@@ -15,7 +15,7 @@ use http::HeaderValue;
 use super::proxy::no_proxy::NoProxy;
 use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
 use super::{ConnectError, Endpoint};
-use crate::config::{self, ForwardProxy, ProxyProtocol, ViaMode};
+use crate::config::{self, ForwardProxy, ProxyProtocol, UpstreamProtocol, Via, ViaMode};
 use crate::transport::Stream;
 
 /// Addresses of one target that a SOCKS proxy is asked for, one after the other.
@@ -32,30 +32,61 @@ pub struct Proxied {
     authorization: Option<HeaderValue>,
     /// What stands in front of a request's path in absolute-form. `None`: there are tunnels only.
     origin: Option<Arc<str>>,
+    /// There are tunnels only because the configuration says so.
+    is_choice: bool,
 }
 
-/// What requests need besides to go over a connection to a proxy.
+/// The way on which a proxy passes requests on.
 #[derive(Debug, Clone, Copy)]
 pub struct Absolute<'a> {
-    /// `http://host:port`
+    /// What stands in front of each request's path: `http://host:port`.
     pub origin: &'a str,
-    /// `Proxy-Authorization`
-    pub authorization: Option<&'a HeaderValue>,
+    proxied: &'a Proxied,
+}
+
+impl<'a> Absolute<'a> {
+    /// A connection to the proxy.
+    ///
+    /// # Errors
+    /// See [`ProxyError`]. No limit of time: that is the caller's.
+    pub async fn open(self) -> Result<Stream, ProxyError> {
+        self.proxied.dial().await
+    }
+
+    /// `Proxy-Authorization` for each request.
+    pub fn authorization(self) -> Option<&'a HeaderValue> {
+        self.proxied.authorization.as_ref()
+    }
+
+    /// What it means that the proxy answers a request with 407.
+    pub fn unauthorized(self) -> ProxyError {
+        self.proxied.error(match self.authorization() {
+            Some(_) => Problem::CredentialsRefused,
+            None => Problem::CredentialsMissing,
+        })
+    }
 }
 
 impl Proxied {
-    /// `None`: this target is reached without the proxy.
-    pub(super) fn to(target: &config::Target, proxy: &ForwardProxy) -> Option<Self> {
+    /// `None`: this target is reached without a proxy.
+    pub(super) fn to(target: &config::Target, upstream: &config::Upstream) -> Option<Self> {
+        let Via::Proxy(proxy) = &upstream.via else {
+            return None;
+        };
         if proxy.no_proxy.covers(&target.host, target.port) {
             return None;
         }
+        // HTTP/2 is spoken to the target itself.
+        let can_pass_on =
+            proxy.protocol == ProxyProtocol::Http && upstream.protocol != UpstreamProtocol::Http2;
         let is_http = proxy.protocol == ProxyProtocol::Http;
         let authorization = proxy.credentials.as_ref().filter(|_| is_http);
         Some(Self {
             endpoint: Endpoint::of(&proxy.host, proxy.port),
             name: proxy.to_string().into(),
             authorization: authorization.and_then(http_connect::authorization),
-            origin: (is_http && proxy.mode == ViaMode::Auto)
+            is_choice: can_pass_on && proxy.mode == ViaMode::Connect,
+            origin: (can_pass_on && proxy.mode == ViaMode::Auto)
                 .then(|| format!("http://{}", target.authority).into()),
             proxy: ForwardProxy {
                 // It is decided: lists that differ and say the same of this target make no difference.
@@ -70,29 +101,26 @@ impl Proxied {
         &self.name
     }
 
-    /// What requests need that go over a [connection to the proxy](Self::dial). `None`: there are tunnels only.
-    pub fn absolute(&self) -> Option<Absolute<'_>> {
-        self.origin.as_deref().map(|origin| Absolute {
+    /// `None`: there are tunnels only.
+    pub(super) fn absolute(&self) -> Option<Absolute<'_>> {
+        let origin = self.origin.as_deref()?;
+        Some(Absolute {
             origin,
-            authorization: self.authorization.as_ref(),
-        })
-    }
-
-    /// What a 407 means that the proxy answers to a request.
-    pub fn unauthorized(&self) -> ProxyError {
-        self.error(match self.authorization {
-            Some(_) => Problem::CredentialsRefused,
-            None => Problem::CredentialsMissing,
+            proxied: self,
         })
     }
 
     /// A connection to the proxy.
-    pub(super) async fn dial(&self) -> Result<Stream, ProxyError> {
+    async fn dial(&self) -> Result<Stream, ProxyError> {
         match self.endpoint.dial().await {
             Ok(stream) => Ok(stream.into()),
             Err(ConnectError::Dns(error)) => Err(self.error(Problem::Dns(error))),
             Err(ConnectError::Connect(error)) => Err(self.error(Problem::Connect(error))),
             Err(ConnectError::Proxy(error)) => Err(error),
+            // Not of a connection that has only been dialled.
+            Err(error @ (ConnectError::NotHttp2 | ConnectError::Http2(_))) => {
+                Err(self.error(Problem::Connect(io::Error::other(error))))
+            }
         }
     }
 
@@ -137,10 +165,10 @@ impl Proxied {
         let mut stream = self.dial().await.map_err(|error| error.problem)?;
         match self.proxy.protocol {
             ProxyProtocol::Http => {
-                let is_choice = self.proxy.mode == ViaMode::Connect;
                 let authorization = self.authorization.as_ref();
                 let opened =
-                    http_connect::open(&mut stream, destination, authorization, is_choice).await;
+                    http_connect::open(&mut stream, destination, authorization, self.is_choice)
+                        .await;
                 Ok(stream.begun(opened?.freeze()))
             }
             ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
