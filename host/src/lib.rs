@@ -62,5 +62,6 @@ pub mod server;
 pub mod side_thread;
 pub mod snapshot;
 pub mod timer;
+pub mod tls;
 pub mod upstream;
 pub mod websocket;

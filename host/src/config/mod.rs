@@ -28,6 +28,7 @@ mod route;
 mod server;
 mod suggest;
 mod target;
+mod tls;
 mod upstream;
 
 #[cfg(test)]
@@ -45,6 +46,7 @@ pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;
+pub use tls::model::*;
 
 /// What names and relative paths of the file refer to.
 struct Scope<'t> {
