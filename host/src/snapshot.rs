@@ -16,7 +16,8 @@ use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
-use crate::upstream::target::{Endpoint, Target, Upstream, same_targets};
+use crate::upstream::connect::Way;
+use crate::upstream::target::{Target, Upstream, same_targets};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -183,11 +184,11 @@ impl Snapshot {
     /// Slots of the targets that this snapshot has in common with another. A slot that has been given to another target
     /// since is not: the connections there lead elsewhere.
     pub fn slots_in_common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
-        let theirs: HashMap<usize, &Endpoint> = targets_of(&other.upstreams)
-            .map(|target| (target.slot, &target.endpoint))
+        let theirs: HashMap<usize, &Way> = targets_of(&other.upstreams)
+            .map(|target| (target.slot, &target.way))
             .collect();
         targets_of(&self.upstreams)
-            .filter(move |target| theirs.get(&target.slot) == Some(&&target.endpoint))
+            .filter(move |target| theirs.get(&target.slot) == Some(&&target.way))
             .map(|target| target.slot)
     }
 

@@ -29,6 +29,7 @@ use crate::http1::request::HeadLimits;
 use crate::hub;
 use crate::observe::failure_log;
 use crate::observe::record::Recorded;
+use crate::transport::Stream;
 use crate::websocket::tunnel;
 
 /// What exchanges know of the connection that they came over.
@@ -132,7 +133,7 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
         client,
     } = switched;
     match switch {
-        Switch::Tunnel(opening) => Box::pin(tunnel::run(client, *opening, record)).await,
+        Switch::Tunnel(opening) => Box::pin(tunnel::run(client, opening, record)).await,
         Switch::Hub(hub, accepted) => {
             // Recorded now: what follows is the hub's to tell.
             drop(record);
@@ -145,7 +146,7 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
 /// Serves exchanges until the connection ends, or becomes something else. `open`: connections that there are.
 async fn speak_http(
     worker: Rc<Worker>,
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: IpAddr,
     open: usize,
 ) -> Option<Switched> {
@@ -161,11 +162,11 @@ async fn speak_http(
         if let Some(metrics) = &worker.generation.borrow().snapshot.metrics {
             metrics.failed(failure.error_type());
         }
-        refuse(&mut stream, &failure, &request_id).await;
+        refuse(&mut stream.into(), &failure, &request_id).await;
         return None;
     }
     let socket = ClientSocket::new(
-        stream,
+        stream.into(),
         HeadLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,
@@ -197,7 +198,7 @@ async fn speak_http(
         End::Close => close(&mut stream).await,
         End::Gone => {}
         End::Abort => {
-            let _ = stream.set_zero_linger();
+            stream.reset_when_dropped(true);
         }
         End::Refuse(refusal) => {
             let generation = Rc::clone(&worker.generation.borrow());
@@ -319,7 +320,7 @@ impl Drop for Watching<'_> {
 }
 
 /// Answers outside of any exchange, and closes.
-async fn refuse(stream: &mut TcpStream, failure: &Failure, request_id: &HeaderValue) {
+async fn refuse(stream: &mut Stream, failure: &Failure, request_id: &HeaderValue) {
     let response = failure.respond(request_id, false);
     let mut out = Outbox::default();
     out.put_status(true, response.status());
@@ -337,7 +338,7 @@ async fn refuse(stream: &mut TcpStream, failure: &Failure, request_id: &HeaderVa
 
 /// Closes in two steps (RFC 9112, section 9.6): closing at once while the client still sends would
 /// reset the connection, and the client could lose the answer.
-async fn close(stream: &mut TcpStream) {
+async fn close(stream: &mut Stream) {
     const MOST: usize = 256 * 1024;
     let linger = async {
         stream.shutdown().await?;

@@ -9,7 +9,8 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
-use super::connection::{ConnectError, Connection, SendError, Unanswered};
+use super::connect::ConnectError;
+use super::connection::{Connection, SendError, Unanswered};
 use super::deadline::{Deadline, Expired};
 use super::health;
 use super::key;
@@ -297,7 +298,7 @@ impl Sending<'_> {
                     return self.received(response, asked, target, connection, in_flight);
                 }
                 Err(Expired) => {
-                    let target = target.endpoint.to_string();
+                    let target = target.way.to_string();
                     let timeout = if Instant::now() >= self.deadline {
                         self.route_timeout(target)
                     } else {
@@ -323,7 +324,7 @@ impl Sending<'_> {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
-                    let failure = failure_of(target.endpoint.to_string(), error);
+                    let failure = failure_of(target.way.to_string(), error);
                     return Err(Box::new(Failed { failure, unsent }));
                 }
             };
@@ -333,9 +334,9 @@ impl Sending<'_> {
     async fn open(&self, target: &Target) -> Result<Box<Connection>, UpstreamFailure> {
         let limit = self.upstream.timeouts.connect;
         let end = (Instant::now() + limit).min(self.deadline);
-        let name = || target.endpoint.to_string();
-        match tokio::time::timeout_at(end, Connection::open(&target.endpoint)).await {
-            Ok(Ok(connection)) => Ok(Box::new(connection)),
+        let name = || target.way.to_string();
+        match tokio::time::timeout_at(end, target.way.open()).await {
+            Ok(Ok(stream)) => Ok(Box::new(Connection::over(stream))),
             Ok(Err(ConnectError::Dns(source))) => Err(UpstreamFailure::Dns {
                 target: name(),
                 source,
@@ -373,7 +374,7 @@ impl Sending<'_> {
             UpstreamBody::switched(connection, pool, timeouts.tunnel, in_flight)
         } else {
             // Without having been asked for it, or to something else.
-            let (target, status) = (target.endpoint.to_string(), response.status);
+            let (target, status) = (target.way.to_string(), response.status);
             return Err(UpstreamFailure::Unexpected { target, status }.into());
         };
         let mut answer = Response::new(body);

@@ -3,6 +3,7 @@
 //! - [`target`]: an upstream and its targets, with what is counted about them
 //! - [`view`]: which of the targets are there for a request
 //! - [`limits`]: how many exchanges at the same time
+//! - [`connect`]: how a target is reached
 //! - [`connection`]: one connection, driven by the exchange that uses it
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
@@ -17,6 +18,7 @@
 pub mod attempt;
 pub mod body;
 pub mod checks;
+pub mod connect;
 pub mod connection;
 pub mod deadline;
 pub mod health;

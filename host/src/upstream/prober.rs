@@ -87,7 +87,7 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
             result.unwrap_or_else(|_| Err(format!("nothing within {:?}", settings.timeout)));
         if let Some(checks) = &upstream.checks {
             let name = &*upstream.name;
-            let address = target.endpoint.to_string();
+            let address = target.way.to_string();
             match (checks.checked(index, result.is_ok()), &result) {
                 (Some(Change::Down), Err(error)) => {
                     tracing::warn!(
@@ -120,8 +120,8 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
 
 /// One check; the error says what was wrong.
 async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
-    let connection = Connection::open(&target.endpoint).await;
-    let mut connection = connection.map_err(|error| error.to_string())?;
+    let stream = target.way.open().await.map_err(|error| error.to_string())?;
+    let mut connection = Connection::over(stream);
     let Probe::Http { path, status } = probe else {
         return Ok(());
     };

@@ -1,6 +1,5 @@
 //! An upstream and its targets.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::checks::Checks;
+use super::connect::Way;
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
@@ -46,8 +46,8 @@ pub struct Upstream {
 /// One address that requests can be sent to.
 #[derive(Debug)]
 pub struct Target {
-    /// Where to connect.
-    pub endpoint: Endpoint,
+    /// How it is reached.
+    pub way: Way,
     /// Host for the target's own requests.
     pub host: HeaderValue,
     /// Prefix of every path: "" or "/base".
@@ -55,33 +55,6 @@ pub struct Target {
     /// Index of the target among all targets of the configuration: its place in the pools.
     pub slot: usize,
     in_flight: Arc<AtomicU32>,
-}
-
-/// Where a target's connections go.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// An address.
-    Address(SocketAddr),
-    /// A name, resolved for each new connection, and a port.
-    Name(Arc<str>, u16),
-}
-
-impl Endpoint {
-    fn of(config: &config::Target) -> Self {
-        match config.host.parse::<IpAddr>() {
-            Ok(address) => Self::Address(SocketAddr::new(address, config.port)),
-            Err(_) => Self::Name(config.host.as_str().into(), config.port),
-        }
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address(address) => write!(f, "{address}"),
-            Self::Name(name, port) => write!(f, "{name}:{port}"),
-        }
-    }
 }
 
 impl Upstream {
@@ -220,7 +193,7 @@ impl Upstream {
 
     fn name_of(&self, index: usize) -> String {
         let target = self.targets.get(index);
-        target.map_or_else(String::new, |target| target.endpoint.to_string())
+        target.map_or_else(String::new, |target| target.way.to_string())
     }
 }
 
@@ -232,10 +205,10 @@ pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> V
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let endpoint = Endpoint::of(target);
-        let position = left.iter().position(|(_, before)| {
-            before.endpoint == endpoint && before.base_path == target.base_path
-        })?;
+        let way = Way::to(target);
+        let position = left
+            .iter()
+            .position(|(_, before)| before.way == way && before.base_path == target.base_path)?;
         Some(left.swap_remove(position).0)
     };
     config.targets.iter().map(find).collect()
@@ -244,7 +217,7 @@ pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> V
 impl Target {
     fn new(config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
         Self {
-            endpoint: Endpoint::of(config),
+            way: Way::to(config),
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
