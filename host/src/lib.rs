@@ -17,6 +17,7 @@
 //! | [`snapshot`] | a configuration with everything looked up, compiled and numbered |
 //! | [`server`] | listeners, workers, connections |
 //! | [`http1`] | HTTP/1 on the wire: reads and writes heads and bodies, for both sides |
+//! | [`http2`] | what both sides need of HTTP/2 |
 //! | [`gateway`] | the spine: one function that names every phase |
 //! | [`exchange`] | a request and its response on their way, and HTTP's rules for a proxy |
 //! | [`route`] | finds the route |
@@ -56,6 +57,7 @@ pub mod demo;
 pub mod exchange;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod hub;
 pub mod observe;
 pub mod plugin;

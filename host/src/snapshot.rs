@@ -203,6 +203,7 @@ impl Snapshot {
                     header_timeout: Duration::ZERO,
                     idle_timeout: Duration::ZERO,
                     body_bytes: None,
+                    streams: 0,
                 },
                 trusted_proxies: Vec::new(),
                 head_budget: Budget {

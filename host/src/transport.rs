@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsStream;
 
+use crate::http2::tunnel::Tunnel;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub enum Stream {
@@ -22,6 +24,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over another stream.
     Tls(Box<TlsStream<Stream>>),
+    /// A stream of an HTTP/2 connection.
+    Http2(Box<Tunnel>),
     /// A stream of which something has been read already.
     Begun(Box<Begun>),
 }
@@ -45,14 +49,18 @@ impl Stream {
 
     /// Whether dropping the stream is to reset the connection: so that a peer that reads until its end can't take a part for
     /// the whole. A unix socket knows no such thing.
-    pub fn reset_when_dropped(&self, is_reset: bool) {
+    pub fn reset_when_dropped(&mut self, is_reset: bool) {
         match self {
             Self::Tcp(stream) => {
                 let linger = is_reset.then_some(Duration::ZERO);
-                let _ = socket2::SockRef::from(stream).set_linger(linger);
+                let _ = socket2::SockRef::from(&*stream).set_linger(linger);
             }
             Self::Unix(_) => {}
-            Self::Tls(stream) => stream.get_ref().0.reset_when_dropped(is_reset),
+            Self::Tls(stream) => match &mut **stream {
+                TlsStream::Client(stream) => stream.get_mut().0.reset_when_dropped(is_reset),
+                TlsStream::Server(stream) => stream.get_mut().0.reset_when_dropped(is_reset),
+            },
+            Self::Http2(stream) => stream.reset_when_dropped(is_reset),
             Self::Begun(stream) => stream.rest.reset_when_dropped(is_reset),
         }
     }
@@ -62,7 +70,7 @@ impl Stream {
         match self {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
             Self::Begun(stream) => stream.rest.alpn(),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) => None,
         }
     }
 }
@@ -104,6 +112,10 @@ macro_rules! with {
                 $call
             }
             Stream::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $call
+            }
+            Stream::Http2(stream) => {
                 let $stream = Pin::new(&mut **stream);
                 $call
             }
@@ -155,6 +167,7 @@ impl AsyncWrite for Stream {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Http2(stream) => stream.is_write_vectored(),
             Self::Begun(stream) => stream.rest.is_write_vectored(),
         }
     }

@@ -15,6 +15,7 @@
 //! - [`Upstream`], [`RawUpstream`], [`Holding`], [`Refusing`], [`TargetProcess`]: what stands behind it
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
+//! - [`http2`]: a client of HTTP/2
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -31,6 +32,7 @@ mod browser;
 mod gateway;
 mod head;
 mod holding;
+pub mod http2;
 mod hub;
 mod message;
 mod process;

@@ -72,6 +72,8 @@ pub struct ServerLimits {
     pub idle_timeout: Duration,
     /// Bytes of a request body; `None`: no limit ("none" in the file).
     pub body_bytes: Option<u64>,
+    /// Exchanges at the same time over one connection of HTTP/2.
+    pub streams: u32,
 }
 
 /// `[[listeners]]`
@@ -79,6 +81,26 @@ pub struct ServerLimits {
 pub struct Listener {
     /// Where to listen; port 0 picks a free one.
     pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocols: Protocols,
+}
+
+/// `listeners[].protocols`: at least one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocols {
+    /// "http/1.1", and with it 1.0.
+    pub http1: bool,
+    /// "h2": over TLS by ALPN, without TLS by prior knowledge (RFC 9113, section 3.3).
+    pub http2: bool,
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Self {
+            http1: true,
+            http2: true,
+        }
+    }
 }
 
 /// `[admin]`

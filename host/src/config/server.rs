@@ -16,6 +16,7 @@ const MOST_WORKERS: usize = 1024;
 
 /// What an `http::HeaderMap` holds is 24,576 fields at most; well below it, and above every need.
 const MOST_HEADERS: usize = 10_000;
+const MOST_STREAMS: u32 = 10_000;
 
 pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Server {
     let mut section = root.section("server");
@@ -81,6 +82,9 @@ fn limits(server: &mut Section<'_>) -> ServerLimits {
             .read("header_bytes", |node| node.size(1024..=16 << 20))
             .and_then(|size| usize::try_from(size).ok())
             .unwrap_or(64 << 10),
+        streams: section
+            .read("streams", |node| node.whole(1..=MOST_STREAMS))
+            .unwrap_or(100),
         headers: section
             .read("headers", |node| node.whole(1..=MOST_HEADERS))
             .unwrap_or(100),

@@ -165,6 +165,13 @@ impl ClientSocket {
         }
     }
 
+    /// Whether what has come in, which is no request of HTTP/1, begins a connection of HTTP/2 by prior knowledge
+    /// (RFC 9113, section 3.3).
+    pub fn begins_http2(&self) -> bool {
+        let socket = self.0.borrow();
+        socket.awaited != Awaited::Next && socket.inbox.bytes.starts_with(b"PRI * HTTP/2.0\r\n")
+    }
+
     /// The exchange that is going on.
     pub fn exchange(&self) -> ExchangeNumber {
         self.0.borrow().exchange
@@ -197,7 +204,7 @@ impl ClientSocket {
     /// Whether dropping the connection, whoever does it, is to reset it: so that a client that reads until the end of the
     /// stream can't take a part for the whole.
     pub fn reset_when_dropped(&self, is_reset: bool) {
-        self.0.borrow().stream.reset_when_dropped(is_reset);
+        self.0.borrow_mut().stream.reset_when_dropped(is_reset);
     }
 
     /// While an exchange is going on: whether the client has gone, so that nobody is there to read the response.

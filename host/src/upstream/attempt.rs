@@ -25,7 +25,7 @@ use crate::exchange::client_body::Upload;
 use crate::exchange::failure::{Failure, UpstreamFailure};
 use crate::http1::response::{self, HeadError};
 use crate::plugin::failure::BrokeBody;
-use crate::server::socket::ClientSocket;
+use crate::server::downstream::Downstream;
 use crate::websocket::upgrade;
 
 /// What an attempt needs to know besides the exchange.
@@ -42,7 +42,7 @@ pub struct Sending<'a> {
     /// Until when a head must have come, by the route's `timeout`.
     pub deadline: Instant,
     /// Takes interim responses to the client; `None` for a client of HTTP/1.0.
-    pub interim: Option<&'a ClientSocket>,
+    pub interim: Option<&'a Downstream>,
 }
 
 /// What is sent, once or several times. Attempts borrow it: what they take by value would make every
@@ -285,8 +285,8 @@ impl Sending<'_> {
                     if let Some(gate) = &gate {
                         gate.open();
                     }
-                } else if let Some(socket) = self.interim {
-                    socket.push_interim(status, headers);
+                } else if let Some(client) = self.interim {
+                    client.push_interim(status, headers);
                 }
             };
             let sent = connection

@@ -28,7 +28,7 @@ async fn client() -> (std::net::TcpStream, RequestBody) {
     let socket = ClientSocket::new(near.into(), limits, timeouts);
     let head = poll_fn(|cx| socket.poll_head(cx, false)).await;
     assert!(head.unwrap().is_some());
-    let body = ClientBody::new(&socket, None);
+    let body = ClientBody::of_socket(socket, None);
     (far, RequestBody::Source(body))
 }
 
