@@ -16,6 +16,7 @@
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
 //! - [`http2`]: a client of HTTP/2
+//! - [`Authority`], [`Certificate`], [`TlsClient`], [`TlsWire`]: TLS
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -40,6 +41,7 @@ mod redis;
 mod request;
 mod socket;
 mod target_process;
+mod tls;
 mod upstream;
 mod wait;
 mod wire;
@@ -56,6 +58,7 @@ pub use redis::RedisServer;
 pub use request::RequestBuilder;
 pub use socket::{Frame, WebSocket, frame};
 pub use target_process::TargetProcess;
+pub use tls::{Authority, Certificate, TlsClient, TlsWire};
 pub use upstream::{RawUpstream, Received, Refusing, Upstream};
 pub use wait::{LIMIT, Signal, wait_until};
 pub use wire::Wire;

@@ -41,6 +41,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use hub::model::*;
+pub use listener::model::*;
 pub use model::*;
 pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
@@ -142,7 +143,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
     let config = Config {
         source: source.to_path_buf(),
         server: server::read(&mut root, &scope),
-        listeners: listener::read(&mut root),
+        listeners: listener::read(&mut root, &scope),
         admin: admin::read(&mut root),
         access_log: access_log::read(&mut root, &scope),
         plugins: plugin::read(&mut root, &scope),

@@ -35,3 +35,5 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// HTTP/1.1 in the negotiation of protocols (ALPN, RFC 7301).
 pub const HTTP_1_1: &[u8] = b"http/1.1";
+/// HTTP/2 there.
+pub const HTTP_2: &[u8] = b"h2";
