@@ -1,12 +1,19 @@
 //! How a target is reached: what its connections pass before HTTP is spoken over them.
+//!
+//! - [`dial`]: the connection that everything else is in
+//! - [`resolve`]: names become addresses
+
+mod clock;
+pub mod dial;
+pub mod resolve;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+pub use dial::Endpoint;
+use resolve::{NotFound, Resolver};
 
-use crate::config;
+use crate::config::{self, Place};
 use crate::transport::Stream;
 
 /// See the module's documentation. Two targets with the same way can use each other's connections.
@@ -16,34 +23,36 @@ pub struct Way {
     pub endpoint: Endpoint,
 }
 
-/// Where a target listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// An address.
-    Address(SocketAddr),
-    /// A name, resolved for each new connection, and a port.
-    Name(Arc<str>, u16),
-}
-
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name could not be resolved.
     #[error("name not resolved: {0}")]
-    Dns(io::Error),
+    Dns(NotFound),
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// HTTP/2 was to be spoken, and the target speaks something else.
+    #[error("it does not speak HTTP/2")]
+    NotHttp2,
+    /// HTTP/2 could not be begun.
+    #[error("HTTP/2: {0}")]
+    Http2(h2::Error),
 }
 
 impl Way {
     /// To a target of a configuration.
-    pub fn to(target: &config::Target) -> Self {
-        let endpoint = match target.host.parse::<IpAddr>() {
-            Ok(address) => Endpoint::Address(SocketAddr::new(address, target.port)),
-            Err(_) => Endpoint::Name(target.host.as_str().into(), target.port),
+    pub fn to(target: &config::Target, resolver: &Arc<Resolver>) -> Self {
+        let endpoint = match &target.place {
+            Place::Network { host, port } => Endpoint::at(host, *port, resolver),
+            Place::Unix(path) => Endpoint::Unix(Arc::clone(path)),
         };
         Self { endpoint }
+    }
+
+    /// What is dialled. Whether kept connections still lead there, and what who connects waits for, is asked of this one.
+    pub fn first_hop(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// Connects, up to where HTTP is spoken. Without a limit of time: that is the caller's.
@@ -51,43 +60,12 @@ impl Way {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        Ok(self.endpoint.dial().await?.into())
+        self.first_hop().dial().await
     }
 }
 
 impl std::fmt::Display for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.endpoint {
-            Endpoint::Address(address) => write!(f, "{address}"),
-            Endpoint::Name(name, port) => write!(f, "{name}:{port}"),
-        }
+        self.endpoint.fmt(f)
     }
-}
-
-impl Endpoint {
-    async fn dial(&self) -> Result<TcpStream, ConnectError> {
-        let stream = match self {
-            Self::Address(address) => TcpStream::connect(address)
-                .await
-                .map_err(ConnectError::Connect)?,
-            Self::Name(name, port) => connect_by_name(name, *port).await?,
-        };
-        // Heads and small bodies are written whole; waiting to fill a segment only adds delay.
-        stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-        Ok(stream)
-    }
-}
-
-async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses = tokio::net::lookup_host((name, port))
-        .await
-        .map_err(ConnectError::Dns)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(ConnectError::Connect(last))
 }
