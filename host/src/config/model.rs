@@ -295,6 +295,8 @@ pub struct Upstream {
     pub targets: Vec<Target>,
     /// `timeouts`
     pub timeouts: Timeouts,
+    /// What is spoken to its targets.
+    pub protocol: UpstreamProtocol,
     /// `retries`
     pub retries: Retries,
     /// `limits`
@@ -303,6 +305,18 @@ pub struct Upstream {
     pub outliers: Option<Outliers>,
     /// `health`; absent: targets are not checked.
     pub health: Option<HealthCheck>,
+}
+
+/// `upstreams.NAME.protocol`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// "http/1.1"
+    #[default]
+    Http1,
+    /// "h2": over TLS by ALPN, without TLS by prior knowledge.
+    Http2,
+    /// "auto": what the target chooses over TLS (ALPN), HTTP/1.1 without.
+    Auto,
 }
 
 /// `upstreams.NAME.balance`

@@ -170,6 +170,12 @@ pub enum UpstreamFailure {
         /// Host and port.
         target: String,
     },
+    /// 502: HTTP/2 was to be spoken.
+    #[error("{target}: does not speak HTTP/2")]
+    NotHttp2 {
+        /// Host and port.
+        target: String,
+    },
     /// 502: an answer that was not asked for, such as 101.
     #[error("{target}: unexpected status {status}")]
     Unexpected {
@@ -403,7 +409,10 @@ impl UpstreamFailure {
                 "connection_terminated",
                 "upstream failed",
             ),
-            Self::Malformed { .. } | Self::Framing { .. } | Self::Unexpected { .. } => (
+            Self::Malformed { .. }
+            | Self::Framing { .. }
+            | Self::Unexpected { .. }
+            | Self::NotHttp2 { .. } => (
                 StatusCode::BAD_GATEWAY,
                 "http_protocol_error",
                 "upstream failed",

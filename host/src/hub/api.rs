@@ -94,7 +94,10 @@ impl Hub {
         self.check_size(message)?;
         let frame =
             worker::frame_for_one(self.config.mode, None, message).ok_or(ApiError::NoBinary)?;
-        Ok(self.shared.backplane.direct(client, &frame).wait().await)
+        if !is_name(client) {
+            return Ok(false);
+        }
+        Ok(self.shared.backplane.direct(client, &frame).wait().await?)
     }
 
     /// Ends all connections of a client; how many there are.

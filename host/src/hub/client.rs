@@ -123,6 +123,11 @@ impl Client {
         }
     }
 
+    /// Whether it is being ended.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.get()
+    }
+
     /// What [`Self::end`] was called with, once.
     pub(super) fn take_fate(&self) -> Option<Close> {
         self.fate.borrow_mut().take()

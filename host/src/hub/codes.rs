@@ -1,7 +1,7 @@
 //! The close codes of a hub, beside those of WebSocket itself (1001 at a shutdown, 1002, 1003, 1007, 1009, 1011 when a plugin
-//! fails, 1012 when a reload has replaced the hub). RFC 6455, section 7.4.2, leaves 4000 to 4999 to applications.
+//! fails, 1012 when a reload has replaced the hub, 1013 when a room can't be entered). RFC 6455, section 7.4.2, leaves 4000 to 4999 to applications.
 
-use crate::websocket::close::{Close, GOING_AWAY, INTERNAL, RESTART, UNSUPPORTED};
+use crate::websocket::close::{Close, GOING_AWAY, INTERNAL, RESTART, TRY_LATER, UNSUPPORTED};
 
 /// A ping was not answered in time. Connect again.
 pub const NO_PONG: Close = Close::new(4000, "no answer to a ping");
@@ -18,6 +18,12 @@ pub const OPERATOR: Close = Close::new(4004, "disconnected by the operator");
 pub const SHUTDOWN: Close = Close::new(GOING_AWAY, "the gateway stops: connect again");
 /// Another configuration has replaced the hub. Connect again.
 pub const REPLACED: Close = Close::new(RESTART, "the hub has been replaced: connect again");
+/// The rooms that the client is to be in from the start can't be entered, for the backplane can't be reached or the hub is
+/// full. Connect again, later.
+pub const NO_ROOM: Close = Close::new(
+    TRY_LATER,
+    "the room can't be entered now: connect again later",
+);
 /// A plugin failed.
 pub const PLUGIN: Close = Close::new(INTERNAL, "internal error");
 /// The hub protocol is text.

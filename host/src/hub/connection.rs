@@ -115,14 +115,6 @@ where
 }
 
 /// What a client is sent first, and the rooms that it is in from the start.
-async fn greet_rooms(hub: &WorkerHub, client: &Rc<Client>, rooms: Vec<String>) {
-    for room in rooms {
-        if let Err(reason) = hub.join_for(client, &room).await {
-            hub.left_out(reason);
-        }
-    }
-}
-
 fn greet(
     hub: &Rc<WorkerHub>,
     client: &Rc<Client>,
@@ -136,10 +128,7 @@ fn greet(
         client.send(&raw(greeting));
     }
     let (hub, client) = (Rc::clone(hub), Rc::clone(client));
-    async move {
-        greet_rooms(&hub, &client, rooms).await;
-        None
-    }
+    async move { hub.put_in_first(&client, rooms).await }
 }
 
 async fn disconnected(

@@ -232,6 +232,11 @@ impl Directory {
         inbox.is_some()
     }
 
+    /// Whether a client is connected.
+    pub fn is_here(&self, id: &str) -> bool {
+        self.clients.of(id).contains_key(id)
+    }
+
     /// Sends to all connections of a client; how many there are.
     pub fn to_client(&self, id: &str, frame: &Frame) -> usize {
         self.each_place(id, |serial| Delivery::Client(serial, frame.clone()))

@@ -1,11 +1,14 @@
 //! The clients of one worker that are in a room.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::client::Client;
+use super::codes;
 use super::delivery::Audience;
+use crate::config::SlowClients;
 use crate::websocket::frame::Frame;
 
 /// See the module's documentation.
@@ -28,9 +31,39 @@ struct Member {
 #[derive(Debug)]
 enum Floor {
     /// Where the room's stream is as it comes in is not known yet: what comes is held.
-    Held(Vec<(u64, Frame)>),
+    Held(Held),
     /// Those after this one.
     After(u64),
+}
+
+/// Messages for a member whose entry is not through. They wait as others do: `limits.queue` bounds them, and `slow_clients` says
+/// what happens beyond.
+#[derive(Debug, Default)]
+struct Held {
+    messages: VecDeque<(u64, Frame)>,
+    bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, client: &Client, offset: u64, frame: &Frame) {
+        if client.is_ending() {
+            return;
+        }
+        while !self.messages.is_empty() && self.bytes + frame.len() > client.queue {
+            match client.policy {
+                SlowClients::Disconnect => {
+                    *self = Self::default();
+                    return client.end(codes::SLOW);
+                }
+                SlowClients::DropOldest => {
+                    let oldest = self.messages.pop_front();
+                    self.bytes -= oldest.map_or(0, |(_, frame)| frame.len());
+                }
+            }
+        }
+        self.bytes += frame.len();
+        self.messages.push_back((offset, frame.clone()));
+    }
 }
 
 impl Room {
@@ -60,7 +93,7 @@ impl Room {
         members.push(Member {
             client: Rc::clone(client),
             watches,
-            floor: Floor::Held(Vec::new()),
+            floor: Floor::Held(Held::default()),
         });
     }
 
@@ -73,7 +106,7 @@ impl Room {
         };
         let before = std::mem::replace(&mut member.floor, Floor::After(offset));
         if let Floor::Held(held) = before {
-            for (_, frame) in held.iter().filter(|(at, _)| *at > offset) {
+            for (_, frame) in held.messages.iter().filter(|(at, _)| *at > offset) {
                 client.send(frame);
             }
         }
@@ -121,7 +154,7 @@ impl Room {
             }
             match (&mut member.floor, offset) {
                 (Floor::After(floor), Some(offset)) if offset <= *floor => {}
-                (Floor::Held(held), Some(offset)) => held.push((offset, frame.clone())),
+                (Floor::Held(held), Some(offset)) => held.push(&member.client, offset, frame),
                 // Who is not in yet will be told who is there.
                 (Floor::Held(_), None) => {}
                 (Floor::After(_), _) => member.client.send(frame),
@@ -134,7 +167,7 @@ impl Room {
         for member in &mut *self.members.borrow_mut() {
             match &mut member.floor {
                 // Where it comes in will be told by its answer.
-                Floor::Held(held) => held.clear(),
+                Floor::Held(held) => *held = Held::default(),
                 Floor::After(floor) => {
                     *floor = offset;
                     if let Some(frame) = frame {
@@ -153,16 +186,19 @@ mod tests {
     use super::super::client::Birth;
     use super::super::delivery::Serial;
     use super::*;
-    use crate::config::SlowClients;
 
     fn client(serial: u64) -> Rc<Client> {
+        client_with(serial, SlowClients::Disconnect)
+    }
+
+    fn client_with(serial: u64, policy: SlowClients) -> Rc<Client> {
         Rc::new(Client::new(Birth {
             serial: Serial(serial),
             id: "x".into(),
             address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
             deflate: None,
             queue: 1000,
-            policy: SlowClients::Disconnect,
+            policy,
             state: Bytes::new(),
         }))
     }
@@ -189,6 +225,33 @@ mod tests {
         assert_eq!(messages(&client), 1);
         room.deliver(Audience::All, Some(7), &frame);
         assert_eq!(messages(&client), 2);
+    }
+
+    #[test]
+    fn what_waits_for_an_entry_is_bounded_as_what_waits_for_a_client_is() {
+        let frame = Frame::text(&"x".repeat(398));
+        for (policy, is_ended) in [
+            (SlowClients::DropOldest, false),
+            (SlowClients::Disconnect, true),
+        ] {
+            let room = Rc::new(Room::new("a".into()));
+            let client = client_with(1, policy);
+            room.enter(&client, false);
+            for offset in 1..=2 {
+                room.deliver(Audience::All, Some(offset), &frame);
+            }
+            assert!(client.take_fate().is_none());
+            for offset in 3..=100 {
+                room.deliver(Audience::All, Some(offset), &frame);
+            }
+            let Floor::Held(held) = &room.members.borrow()[0].floor else {
+                panic!("it is in");
+            };
+            assert!(held.bytes <= client.queue, "{}", held.bytes);
+            let last = held.messages.back().map(|(offset, _)| *offset);
+            assert_eq!(last, (!is_ended).then_some(100));
+            assert_eq!(client.take_fate(), is_ended.then_some(codes::SLOW));
+        }
     }
 
     #[test]

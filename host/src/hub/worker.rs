@@ -193,11 +193,14 @@ impl WorkerHub {
                 let frame = event::direct(Some(&client.id), data);
                 Handled::then(backplane.direct(&to, &frame), move |is_there| {
                     match (is_there, id) {
-                        (true, Some(id)) => client.send(&event::delivered(&id)),
-                        (true, None) => {}
-                        (false, id) => {
+                        (Ok(true), Some(id)) => client.send(&event::delivered(&id)),
+                        (Ok(true), None) => {}
+                        (Ok(false), id) => {
                             let error = event::error(id.as_deref(), Problem::NoSuchClient);
                             client.send(&error);
+                        }
+                        (Err(refused), id) => {
+                            client.send(&event::error(id.as_deref(), refused.into()));
                         }
                     }
                 })

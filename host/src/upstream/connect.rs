@@ -2,14 +2,17 @@
 //!
 //! - [`dial`]: the connection that everything else is in
 //! - [`resolve`]: names become addresses
+//! - [`destination`]: where a connection leads, and whether that is still right
 
 mod clock;
+pub mod destination;
 pub mod dial;
 pub mod resolve;
 
 use std::io;
 use std::sync::Arc;
 
+pub use destination::Destination;
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
 
@@ -32,6 +35,12 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// HTTP/2 was to be spoken, and the target speaks something else.
+    #[error("it does not speak HTTP/2")]
+    NotHttp2,
+    /// HTTP/2 could not be begun.
+    #[error("HTTP/2: {0}")]
+    Http2(h2::Error),
 }
 
 impl Way {

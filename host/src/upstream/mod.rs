@@ -5,6 +5,8 @@
 //! - [`limits`]: how many exchanges at the same time
 //! - [`connect`]: how a target is reached
 //! - [`connection`]: one connection, driven by the exchange that uses it
+//! - [`http2`]: connections that carry many exchanges at the same time
+//! - [`link`]: what carries one exchange, of either kind
 //! - [`pool`]: connections that wait for their next exchange, per worker
 //! - [`health`]: which targets are left out because they failed again and again
 //! - [`checks`]: what active health checks have found out; [`prober`] makes them
@@ -22,8 +24,10 @@ pub mod connect;
 pub mod connection;
 pub mod deadline;
 pub mod health;
+pub mod http2;
 pub mod key;
 pub mod limits;
+pub mod link;
 pub mod pool;
 pub mod prober;
 mod request;

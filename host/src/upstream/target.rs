@@ -49,6 +49,8 @@ pub struct Upstream {
 pub struct Target {
     /// How it is reached.
     pub way: Way,
+    /// What is spoken to it.
+    pub protocol: config::UpstreamProtocol,
     /// Host for the target's own requests.
     pub host: HeaderValue,
     /// Prefix of every path: "" or "/base".
@@ -83,7 +85,7 @@ impl Upstream {
                     name: &target.place.to_string(),
                     weight: target.weight,
                 });
-                Some(Target::new(target, slot, before, resolver))
+                Some(Target::new(target, config.protocol, slot, before, resolver))
             })
             .collect();
         balancer.prepare();
@@ -223,17 +225,24 @@ pub fn same_targets(
 impl Target {
     fn new(
         config: &config::Target,
+        protocol: config::UpstreamProtocol,
         slot: usize,
         before: Option<&Self>,
         resolver: &Arc<Resolver>,
     ) -> Self {
         Self {
             way: Way::to(config, resolver),
+            protocol,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
             in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
         }
+    }
+
+    /// The scheme of its requests.
+    pub fn scheme(&self) -> &'static str {
+        "http"
     }
 
     /// Exchanges that are going on with this target, over all workers.

@@ -34,6 +34,8 @@ pub const TOO_LARGE: u16 = 1009;
 pub const INTERNAL: u16 = 1011;
 /// The hub has been replaced: connect again.
 pub const RESTART: u16 = 1012;
+/// Not now: connect again later.
+pub const TRY_LATER: u16 = 1013;
 
 impl Close {
     /// With a reason that is known to be short enough.

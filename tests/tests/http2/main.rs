@@ -7,3 +7,4 @@
 )]
 
 mod exchanges;
+mod upstream;

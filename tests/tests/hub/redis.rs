@@ -1,5 +1,9 @@
 //! Hubs of several gateways, with a real Redis between them that is killed and brought back.
 
+mod direct;
+mod failures;
+mod presence;
+
 use serde_json::{Value, json};
 use sluicegate::hub::api::ApiError;
 use sluicegate::hub::backplane::Refused;
@@ -9,7 +13,7 @@ use sluicegate_tests::{Frame, HubServer, RedisServer, WebSocket, wait_until};
 fn hub(redis: &RedisServer, more: &str) -> HubServer {
     let url = redis.url();
     HubServer::start(&format!(
-        "path = \"/ws\"\nlimits.rate = \"none\"\nbackplane = \"{url}\"\n{more}"
+        "path = \"/ws\"\nlimits.rate = \"none\"\nping.interval = \"5m\"\nbackplane = \"{url}\"\n{more}"
     ))
 }
 
@@ -182,6 +186,52 @@ fn rooms_of_all_gateways_count() {
 }
 
 #[test]
+fn rooms_that_are_only_kept_for_their_histories_give_way() {
+    let redis = RedisServer::start();
+    let servers = two(&redis, "limits.rooms = 2");
+    let (mut one, _) = join(&servers[0], "a");
+    let (mut kept, _) = join(&servers[1], "b");
+    let join_room = |room: &str| json!({ "type": "join", "room": room });
+    let leave = |socket: &mut WebSocket, room: &str| {
+        let left = ask(socket, &json!({ "type": "leave", "room": room, "id": 1 }));
+        assert_eq!(left["type"], "left");
+    };
+    publish(&mut one, &json!("of a"));
+    assert_eq!(message(&mut one), (json!("of a"), 1));
+    // Somebody is in it, at another gateway and though it has not been used for longer.
+    assert_eq!(ask(&mut one, &join_room("b"))["type"], "joined");
+    leave(&mut one, "b");
+    leave(&mut one, "a");
+    let mut late = connect(&servers[1]);
+    wait_until("Redis knows that nobody is in room a", || {
+        ask(&mut late, &join_room("c"))["type"] == "joined"
+    });
+    for socket in [&mut one, &mut late] {
+        assert_eq!(ask(socket, &join_room("d"))["code"], "hub-full");
+    }
+    assert_eq!(ask(&mut one, &join_room("c"))["type"], "joined");
+    // What was in `a` is forgotten: it begins anew.
+    leave(&mut late, "c");
+    leave(&mut one, "c");
+    let mut position = 9;
+    wait_until("there is room for a", || {
+        let joined = ask(&mut one, &join_room("a"));
+        position = joined["offset"].as_u64().unwrap_or(9);
+        joined["type"] == "joined"
+    });
+    assert_eq!(position, 0);
+    assert_eq!(
+        ask(&mut kept, &json!({ "type": "members", "room": "b" }))["count"],
+        1
+    );
+    assert!(
+        redis
+            .command(&["EXISTS", "sluicegate:{h}:room:b"])
+            .contains('1')
+    );
+}
+
+#[test]
 fn what_was_said_while_the_connection_was_lost_comes_after_it() {
     let redis = RedisServer::start();
     let servers = two(&redis, "");
@@ -282,6 +332,38 @@ fn a_relay_spares_the_sender_and_nobody_else() {
     assert_eq!(one.read(), Frame::Binary(b"\xff".to_vec()));
     one.text("two");
     assert_eq!(other.read_text(), "two");
+}
+
+#[test]
+fn who_comes_while_redis_is_away_is_in_the_room_of_its_path_once_it_is_back() {
+    let mut redis = RedisServer::absent();
+    let server = hub(&redis, "mode = \"relay\"");
+    let mut sockets = [(); 2].map(|()| WebSocket::open(server.address(), "/ws"));
+    // It is read when the client is in.
+    sockets[0].frame(0x89, b"");
+    redis.bring_back();
+    assert_eq!(sockets[0].read(), Frame::Pong(Vec::new()));
+    sockets[1].frame(0x89, b"");
+    assert_eq!(sockets[1].read(), Frame::Pong(Vec::new()));
+    sockets[0].text("one");
+    assert_eq!(sockets[1].read_text(), "one");
+}
+
+#[test]
+fn who_cannot_be_let_into_the_room_of_its_path_is_told_to_come_later() {
+    let redis = RedisServer::start();
+    let server = hub(&redis, "mode = \"relay\"\nlimits.rooms = 1");
+    connected(&server);
+    let url = redis.url();
+    let other = HubServer::start(&format!(
+        "path = \"/other\"\nmode = \"relay\"\nlimits.rooms = 1\nbackplane = \"{url}\""
+    ));
+    connected(&other);
+    let mut first = WebSocket::open(server.address(), "/ws");
+    first.frame(0x89, b"");
+    assert_eq!(first.read(), Frame::Pong(Vec::new()));
+    let (code, reason) = WebSocket::open(other.address(), "/other").read_close();
+    assert_eq!(code, 1013, "{reason}");
 }
 
 #[test]

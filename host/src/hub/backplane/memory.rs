@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
-use super::super::delivery::{Audience, Delivery};
+use super::super::delivery::Delivery;
 use super::super::directory::{Directory, Sharded};
-use super::super::protocol::event;
+use super::attendance::Attendance;
 use super::{
-    Backplane, Entered, MEMBERS, Member, PAGE, Page, Pending, Position, Publication, Query, Refused,
+    Backplane, Entered, Member, PAGE, Page, Pending, Position, Publication, Query, Refused,
 };
 use crate::config::{self, History, HubMode};
 use crate::websocket::frame::Frame;
@@ -37,9 +37,7 @@ pub(super) struct Limits {
 struct Stream {
     position: Position,
     history: VecDeque<Kept>,
-    members: HashMap<Arc<str>, Present>,
-    watchers: usize,
-    changes: Changes,
+    attendance: Attendance,
 }
 
 #[derive(Debug)]
@@ -47,21 +45,6 @@ struct Kept {
     offset: u64,
     at: Instant,
     frame: Frame,
-}
-
-#[derive(Debug)]
-struct Present {
-    info: Option<Arc<str>>,
-    connections: usize,
-}
-
-/// What has not been told to watchers. It is told in one message for however many there are: when a thousand clients
-/// leave at once, those who stay get a few messages and not a thousand.
-#[derive(Debug, Default)]
-struct Changes {
-    joined: Vec<Member>,
-    left: Vec<Arc<str>>,
-    is_announced: bool,
 }
 
 impl Limits {
@@ -119,7 +102,9 @@ impl Memory {
         }
         let mut abandoned: Vec<(Option<Instant>, Arc<str>)> = Vec::new();
         for shard in self.rooms.all() {
-            let those = shard.iter().filter(|(_, stream)| stream.members.is_empty());
+            let those = shard
+                .iter()
+                .filter(|(_, stream)| stream.attendance.is_empty());
             abandoned.extend(those.map(|(room, stream)| {
                 let last = stream.history.back().map(|kept| kept.at);
                 (last, Arc::clone(room))
@@ -130,7 +115,7 @@ impl Memory {
             let mut shard = self.rooms.of(&room);
             if shard
                 .get(&room)
-                .is_some_and(|stream| stream.members.is_empty())
+                .is_some_and(|stream| stream.attendance.is_empty())
                 && let Some(stream) = shard.remove(&room)
             {
                 let bytes: usize = stream.history.iter().map(|kept| kept.frame.len()).sum();
@@ -168,22 +153,10 @@ impl Memory {
         }
     }
 
-    /// Has the watchers told, once for all changes up to then.
-    fn changed(&self, room: &Arc<str>, stream: &mut Stream) {
-        let changes = &mut stream.changes;
-        if changes.is_announced || changes.joined.is_empty() && changes.left.is_empty() {
-            return;
-        }
-        changes.is_announced = self.directory.announce(room);
-        if !changes.is_announced {
-            *changes = Changes::default();
-        }
-    }
-
     fn remove_if_idle(&self, shard: &mut HashMap<Arc<str>, Stream>, room: &str) {
         let is_idle = shard
             .get(room)
-            .is_some_and(|stream| stream.members.is_empty() && stream.history.is_empty());
+            .is_some_and(|stream| stream.attendance.is_empty() && stream.history.is_empty());
         if is_idle && shard.remove(room).is_some() {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
@@ -198,9 +171,7 @@ impl Stream {
                 epoch: rand::random(),
             },
             history: VecDeque::new(),
-            members: HashMap::new(),
-            watchers: 0,
-            changes: Changes::default(),
+            attendance: Attendance::default(),
         }
     }
 
@@ -220,26 +191,6 @@ impl Stream {
         self.history
             .iter()
             .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
-    }
-}
-
-impl Changes {
-    fn join(&mut self, member: Member) {
-        match self.left.iter().position(|id| *id == member.id) {
-            Some(place) => {
-                self.left.swap_remove(place);
-            }
-            None => self.joined.push(member),
-        }
-    }
-
-    fn leave(&mut self, id: &Arc<str>) {
-        match self.joined.iter().position(|member| member.id == *id) {
-            Some(place) => {
-                self.joined.swap_remove(place);
-            }
-            None => self.left.push(Arc::clone(id)),
-        }
     }
 }
 
@@ -286,19 +237,8 @@ impl Backplane for Memory {
             Err(refused) => return Pending::Ready(Err(refused)),
         };
         self.forget(stream, Instant::now(), limits.history);
-        let present = stream
-            .members
-            .entry(Arc::clone(&member.id))
-            .or_insert_with(|| Present {
-                info: member.info.clone(),
-                connections: 0,
-            });
-        present.connections += 1;
-        if present.connections == 1 && stream.watchers > 0 {
-            stream.changes.join(member);
-            self.changed(room, stream);
-        }
-        stream.watchers += usize::from(watches);
+        stream.attendance.enter(member, watches);
+        stream.attendance.changed(room, &self.directory);
         let missed = since
             .filter(|since| stream.reaches_back_to(*since))
             .map(|since| {
@@ -316,32 +256,15 @@ impl Backplane for Memory {
         let Some(stream) = shard.get_mut(room) else {
             return;
         };
-        let Some(present) = stream.members.get_mut(id) else {
-            return;
-        };
-        present.connections -= 1;
-        stream.watchers -= usize::from(watched).min(stream.watchers);
-        if present.connections == 0 {
-            stream.members.remove(id);
-            if stream.watchers > 0 {
-                stream.changes.leave(id);
-                self.changed(room, stream);
-            }
-        }
+        stream.attendance.leave(id, watched);
+        stream.attendance.changed(room, &self.directory);
         self.remove_if_idle(&mut shard, room);
     }
 
     fn members(&self, room: &str) -> Pending<(Vec<Member>, usize)> {
         let shard = self.rooms.of(room);
-        let Some(stream) = shard.get(room) else {
-            return Pending::Ready((Vec::new(), 0));
-        };
-        let members = stream.members.iter().take(MEMBERS);
-        let members = members.map(|(id, present)| Member {
-            id: Arc::clone(id),
-            info: present.info.clone(),
-        });
-        Pending::Ready((members.collect(), stream.members.len()))
+        let stream = shard.get(room);
+        Pending::Ready(stream.map_or_else(Default::default, |stream| stream.attendance.list()))
     }
 
     fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>> {
@@ -385,8 +308,8 @@ impl Backplane for Memory {
         }))
     }
 
-    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
-        Pending::Ready(self.directory.to_client(to, frame) > 0)
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<Result<bool, Refused>> {
+        Pending::Ready(Ok(self.directory.to_client(to, frame) > 0))
     }
 
     fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
@@ -400,12 +323,7 @@ impl Backplane for Memory {
         let Some(stream) = shard.get_mut(room) else {
             return;
         };
-        let changes = std::mem::take(&mut stream.changes);
-        if !changes.joined.is_empty() || !changes.left.is_empty() {
-            let frame = event::presence(room, &changes.joined, &changes.left);
-            self.directory
-                .to_room(room, Audience::Watchers, None, &frame);
-        }
+        stream.attendance.announce(room, &self.directory);
     }
 
     fn sweep(&self, now: Instant) {
@@ -413,7 +331,7 @@ impl Backplane for Memory {
         for mut shard in self.rooms.all() {
             shard.retain(|_, stream| {
                 self.forget(stream, now, limits.history);
-                let is_alive = !stream.members.is_empty() || !stream.history.is_empty();
+                let is_alive = !stream.attendance.is_empty() || !stream.history.is_empty();
                 if !is_alive {
                     self.count.fetch_sub(1, Ordering::Relaxed);
                 }

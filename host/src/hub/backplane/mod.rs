@@ -8,6 +8,7 @@
 //! [`Directory`](super::directory::Directory) of its process. Operations that a backplane can finish at once are finished
 //! at once; for one that asks another machine there is [`Pending::Later`], and the client that waits for it is not read from.
 
+mod attendance;
 pub mod memory;
 pub mod redis;
 
@@ -146,6 +147,9 @@ impl<T> Pending<T> {
 }
 
 /// See the module's documentation.
+///
+/// Where there are as many rooms as there may be, one more takes the place of rooms that nobody is in and that are only kept
+/// for their histories, those first that have been silent for longest; only where all have somebody in them is it refused.
 pub trait Backplane: fmt::Debug + Send + Sync {
     /// Numbers a message and hands it out.
     fn publish(
@@ -172,8 +176,9 @@ pub trait Backplane: fmt::Debug + Send + Sync {
     /// What was published to a room.
     fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>>;
 
-    /// Sends to a client, wherever it is; `false`: it is nowhere.
-    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool>;
+    /// Sends to a client, wherever it is; `false`: it is nowhere. Refused: that can't be known, within a few seconds. What
+    /// is later is the answer: the message is on its way also if nobody waits for that.
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<Result<bool, Refused>>;
 
     /// Sends to all clients, wherever they are.
     fn broadcast(&self, frame: &Frame) -> Result<(), Refused>;

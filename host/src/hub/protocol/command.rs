@@ -12,7 +12,7 @@ use super::problem::Problem;
 /// Bytes of the identifier that a client gives to a command.
 const LONGEST_ID: usize = 64;
 /// Bytes of what a client says of itself to a room.
-const LONGEST_INFO: usize = 1024;
+pub const LONGEST_INFO: usize = 1024;
 /// Messages of a history that are asked for without a number.
 const HISTORY: usize = 50;
 

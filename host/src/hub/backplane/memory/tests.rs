@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::super::super::delivery::{Delivery, Inbox, Letters};
+use super::super::super::delivery::{Audience, Delivery, Inbox, Letters};
+use super::super::super::protocol::event;
 use super::super::{Entered, Numbering};
 use super::*;
 use crate::websocket::frame::Kind;

@@ -80,6 +80,61 @@ pub(super) fn read_broadcast(bytes: &[u8]) -> Option<Frame> {
     Some(Frame::new(kind, payload))
 }
 
+/// A message for one client, wherever it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Direct<'b> {
+    /// Where it comes from.
+    pub(super) node: u64,
+    /// Of the question whether the client is there; 0: nobody asks.
+    pub(super) number: u64,
+    pub(super) to: &'b str,
+    kind: Kind,
+    payload: &'b [u8],
+}
+
+/// What a message for one client begins with.
+const DIRECT: &[u8] = b"to ";
+
+/// A message for one client: `to NODE NUMBER KIND LENGTH CLIENT…PAYLOAD`.
+pub(super) fn write_direct(node: u64, number: u64, to: &str, frame: &Frame) -> Vec<u8> {
+    let kind = match frame.kind() {
+        Kind::Text => "t",
+        Kind::Binary => "b",
+    };
+    let mut bytes = DIRECT.to_vec();
+    bytes.extend_from_slice(format!("{node:x} {number} {kind} {} {to}", to.len()).as_bytes());
+    bytes.extend_from_slice(&frame.payload());
+    bytes
+}
+
+/// Reads what [`write_direct`] has written; `None`: it is something else.
+pub(super) fn read_direct(bytes: &[u8]) -> Option<Direct<'_>> {
+    let mut rest = bytes.strip_prefix(DIRECT)?;
+    let node = u64::from_str_radix(word(&mut rest)?, 16).ok()?;
+    let number = word(&mut rest)?.parse().ok()?;
+    let kind = match word(&mut rest)? {
+        "t" => Kind::Text,
+        "b" => Kind::Binary,
+        _ => return None,
+    };
+    let length: usize = word(&mut rest)?.parse().ok()?;
+    let (to, payload) = rest.split_at_checked(length)?;
+    let is_sound = kind == Kind::Binary || std::str::from_utf8(payload).is_ok();
+    is_sound.then_some(Direct {
+        node,
+        number,
+        to: std::str::from_utf8(to).ok()?,
+        kind,
+        payload,
+    })
+}
+
+impl Direct<'_> {
+    pub(super) fn frame(&self) -> Frame {
+        Frame::new(self.kind, self.payload)
+    }
+}
+
 /// The word up to the next space.
 pub(super) fn word<'b>(rest: &mut &'b [u8]) -> Option<&'b str> {
     let end = memchr::memchr(b' ', rest)?;
@@ -136,6 +191,26 @@ mod tests {
         }
         assert!(read_broadcast(b"all t \xff").is_none());
         assert!(read_broadcast(b"1 2 ab - t 1 a").is_none());
+    }
+
+    #[test]
+    fn messages_for_one_come_as_they_went() {
+        let frame = Frame::text("{}");
+        let bytes = write_direct(0xab, 7, "a b", &frame);
+        assert_eq!(bytes, b"to ab 7 t 3 a b{}");
+        let direct = read_direct(&bytes).unwrap();
+        assert_eq!((direct.node, direct.number, direct.to), (0xab, 7, "a b"));
+        assert_eq!(direct.frame().payload(), "{}");
+        for bytes in [
+            &b"to "[..],
+            b"to ab 7 t 3 a",
+            b"to ab 7 t 1 a\xff",
+            b"to ab 7 t 1 \xff",
+            b"to ab -7 t 1 a",
+            b"all t a",
+        ] {
+            assert_eq!(read_direct(bytes), None, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! The connection to Redis, and the rooms that somebody here is in.
+//! The connection to Redis.
+
+mod rooms;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -11,20 +13,23 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::request::{Answer, Line, Look, Request, Since, Ticket};
+use super::company::Company;
+use super::presence::Presence;
+use super::questions::Questions;
+use super::request::{Answer, Line, Request, Ticket};
 use super::resp::{self, Value};
-use super::{MISSED, envelope};
-use crate::config::{HubMode, RedisAddress};
-use crate::hub::backplane::{Position, Refused};
-use crate::hub::delivery::{Audience, Delivery};
+use crate::config::RedisAddress;
+use crate::hub::backplane::attendance::Node;
 use crate::hub::directory::Directory;
-use crate::hub::protocol::event;
 use crate::side_thread::Stopped;
+use rooms::{Known, position};
 
 const CONNECT: Duration = Duration::from_secs(2);
+/// That are subscribed to.
+const CHANNELS: i64 = 3;
 /// Between attempts: from the first to the last, each about twice the one before.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
-/// Between pings.
+/// Between pings, and between heartbeats.
 const PING: Duration = Duration::from_secs(1);
 /// A connection on which nothing has come for so long is lost.
 const SILENCE: Duration = Duration::from_secs(4);
@@ -36,21 +41,18 @@ const TOUCHED: usize = 500;
 const INPUT: usize = 16 << 10;
 /// No more requests are taken while so much waits to be written.
 const OUTPUT: usize = 1 << 20;
-
-/// Where a room's stream is, as far as it has been delivered here.
-#[derive(Debug)]
-struct Known {
-    position: Position,
-    /// The stream has been asked for: what comes before the answer is in it.
-    is_resuming: bool,
-    /// Something has been left out, because a worker did not keep up.
-    is_behind: bool,
-}
+/// Nothing is read either, for what comes may have to be answered.
+const FULL: usize = 4 << 20;
+/// For the last words to be written.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 struct Link {
     shared: Arc<Line>,
     directory: Arc<Directory>,
+    presence: Arc<Presence>,
+    company: Company,
+    questions: Questions,
     rooms: HashMap<Arc<str>, Known>,
     output: BytesMut,
     waiting: VecDeque<(Answer, Option<Ticket>)>,
@@ -62,12 +64,18 @@ pub(super) async fn run(
     address: RedisAddress,
     shared: Arc<Line>,
     directory: Arc<Directory>,
+    presence: Arc<Presence>,
     mut requests: mpsc::Receiver<Request>,
     mut stopped: Stopped,
 ) {
+    let (hub, node) = (Arc::clone(&shared.hub), Node(shared.node));
+    let company = Company::new(&hub, node, &shared.company, &presence);
     let mut link = Link {
         shared,
         directory,
+        presence,
+        company,
+        questions: Questions::default(),
         rooms: HashMap::new(),
         output: BytesMut::new(),
         waiting: VecDeque::new(),
@@ -76,24 +84,21 @@ pub(super) async fn run(
     let mut pause = BACKOFF.0;
     let mut is_told = false;
     loop {
-        let connected = tokio::select! {
-            () = stopped.wait() => return,
-            connected = link.serve(&address, &mut requests) => connected,
-        };
+        let connected = link.serve(&address, &mut requests, &mut stopped).await;
         let was_up = link.shared.is_up();
         link.shared.set_up(false);
         // Nobody waits for what will not come.
         link.waiting.clear();
+        link.questions.clear();
         link.output.clear();
         if was_up {
             pause = BACKOFF.0;
             is_told = false;
         }
-        if let Err(error) = connected
-            && !is_told
-        {
-            is_told = true;
-            let hub = &link.shared.hub;
+        let Err(error) = connected else {
+            return;
+        };
+        if !std::mem::replace(&mut is_told, true) {
             tracing::warn!("hub \"{hub}\" has no connection to {address:?}: {error}");
         }
         let until = Instant::now() + pause.mul_f64(0.5 + 0.5 * rand::random::<f64>());
@@ -110,16 +115,22 @@ pub(super) async fn run(
 }
 
 impl Link {
+    /// Until it is stopped, or the connection is lost.
     async fn serve(
         &mut self,
         address: &RedisAddress,
         requests: &mut mpsc::Receiver<Request>,
+        stopped: &mut Stopped,
     ) -> io::Result<()> {
         let place = (address.host.as_str(), address.port);
-        let mut stream = tokio::time::timeout(CONNECT, TcpStream::connect(place)).await??;
+        let mut stream = tokio::select! {
+            () = stopped.wait() => return Ok(()),
+            connected = tokio::time::timeout(CONNECT, TcpStream::connect(place)) => connected??,
+        };
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.split();
         self.set_up(address);
+        let presence = Arc::clone(&self.presence);
         let mut input = BytesMut::new();
         let mut heard = Instant::now();
         let mut ticks = 0_u32;
@@ -128,8 +139,17 @@ impl Link {
         loop {
             // A buffer that is nearly full would be read into by a few bytes.
             input.reserve(INPUT);
+            self.speak();
             tokio::select! {
-                read = reader.read_buf(&mut input) => {
+                () = stopped.wait() => {
+                    if self.shared.is_up() {
+                        let bye = self.company.bye();
+                        self.output.extend_from_slice(&bye);
+                        let _ = tokio::time::timeout(FAREWELL, writer.write_all(&self.output)).await;
+                    }
+                    return Ok(());
+                }
+                read = reader.read_buf(&mut input), if self.output.len() < FULL => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -146,12 +166,17 @@ impl Link {
                     self.output.extend_from_slice(&request.command);
                     self.waiting.push_back((request.answer, Some(request.ticket)));
                 }
+                () = presence.wake.notified(), if self.shared.is_up() => {}
                 _ = tick.tick() => {
                     if heard.elapsed() > SILENCE {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
+                    self.questions.tick(self.company.others());
                     if self.shared.is_up() {
                         self.ask(&resp::command(&[b"PING"]), Answer::Nothing);
+                        if let Some(beat) = self.company.beat() {
+                            self.ask(&beat, Answer::Beat);
+                        }
                         self.look_after_rooms(ticks.is_multiple_of(TOUCH));
                         ticks = ticks.wrapping_add(1);
                     }
@@ -163,6 +188,21 @@ impl Link {
     fn ask(&mut self, command: &[u8], answer: Answer) {
         self.output.extend_from_slice(command);
         self.waiting.push_back((answer, None));
+    }
+
+    /// Tells other gateways who is in the rooms here, as far as there is room for it.
+    fn speak(&mut self) {
+        while self.shared.is_up() && self.output.len() < OUTPUT {
+            let Some(said) = self.company.next() else {
+                return;
+            };
+            for command in said.commands {
+                self.ask(&command, Answer::Nothing);
+            }
+            for room in said.left {
+                self.vacate(&room);
+            }
+        }
     }
 
     fn set_up(&mut self, address: &RedisAddress) {
@@ -183,8 +223,11 @@ impl Link {
             let load = resp::command(&[b"SCRIPT", b"LOAD", script.text.as_bytes()]);
             self.ask(&load, Answer::Setup);
         }
-        // Its answer is a push, after those of all others.
-        let subscribe = resp::command(&[b"SUBSCRIBE", shared.channel.as_bytes()]);
+        // Its answers are pushes, after those of all others.
+        let answers = shared.answers_of(shared.node);
+        let channels = [&shared.channel, &shared.company, &answers].map(String::as_bytes);
+        let [messages, company, answers] = channels;
+        let subscribe = resp::command(&[b"SUBSCRIBE", messages, company, answers]);
         self.output.extend_from_slice(&subscribe);
     }
 
@@ -192,8 +235,20 @@ impl Link {
     fn take(&mut self, value: &Value<'_>) -> io::Result<()> {
         if let Value::Push(items) = value {
             match items.as_slice() {
-                [Value::Text(b"subscribe"), ..] => self.subscribed(),
-                [Value::Text(b"message"), _, Value::Text(message)] => self.message(message),
+                [Value::Text(b"subscribe"), _, Value::Integer(CHANNELS)] => self.subscribed(),
+                [
+                    Value::Text(b"message"),
+                    Value::Text(channel),
+                    Value::Text(message),
+                ] => {
+                    if *channel == self.shared.channel.as_bytes() {
+                        self.message(message);
+                    } else if *channel != self.shared.company.as_bytes() {
+                        self.questions.hear(message);
+                    } else if let Some(answer) = self.company.hear(message) {
+                        self.ask(&answer, Answer::Nothing);
+                    }
+                }
                 _ => {}
             }
             return Ok(());
@@ -208,12 +263,15 @@ impl Link {
             if matches!(answer, Answer::Setup) || text.starts_with("NOSCRIPT") {
                 return Err(io::Error::other(text.into_owned()));
             }
+            if matches!(answer, Answer::Beat) {
+                self.company.skip_beat();
+            }
             if !std::mem::replace(&mut self.has_complained, true) {
                 tracing::warn!("hub \"{}\": Redis refuses: {text}", self.shared.hub);
             }
         }
         match answer {
-            Answer::Setup | Answer::Nothing => {}
+            Answer::Setup | Answer::Nothing | Answer::Beat => {}
             Answer::Published(to) => {
                 let _ = to.send(position(value));
             }
@@ -230,6 +288,12 @@ impl Link {
                 }
                 let _ = to.send(look);
             }
+            Answer::Asked(number, to) => {
+                // One of them is this gateway.
+                if let Some(count) = value.number().and_then(|count| usize::try_from(count).ok()) {
+                    self.questions.ask(number, count.saturating_sub(1), to);
+                }
+            }
             Answer::Resumed(room) => {
                 let look = self.look(value);
                 self.resumed(&room, look);
@@ -241,144 +305,13 @@ impl Link {
     fn subscribed(&mut self) {
         tracing::info!("hub \"{}\" is connected to its backplane", self.shared.hub);
         self.shared.set_up(true);
+        let arrival = self.company.arrive();
+        self.ask(&arrival, Answer::Nothing);
         let directory = Arc::clone(&self.directory);
         self.rooms.retain(|room, _| directory.is_occupied(room));
         let rooms: Vec<Arc<str>> = self.rooms.keys().map(Arc::clone).collect();
         for room in rooms {
             self.resume(&room);
         }
-    }
-
-    /// Asks for all that has not been delivered.
-    fn resume(&mut self, room: &Arc<str>) {
-        let Some(known) = self.rooms.get_mut(room) else {
-            return;
-        };
-        known.is_resuming = true;
-        let since = Since::All(known.position, MISSED);
-        let command = self.shared.look_command(room, since);
-        self.ask(&command, Answer::Resumed(Arc::clone(room)));
-    }
-
-    fn resumed(&mut self, room: &Arc<str>, look: Result<Look, Refused>) {
-        let Some(known) = self.rooms.get_mut(room) else {
-            return;
-        };
-        known.is_resuming = false;
-        known.is_behind = look.is_err() || !self.directory.has_room(room);
-        let Ok(look) = look else {
-            return;
-        };
-        if known.is_behind {
-            return;
-        }
-        if look.is_complete {
-            for (offset, frame) in look.messages {
-                self.directory
-                    .to_room(room, Audience::All, Some(offset), &frame);
-            }
-        } else {
-            let has_words = self.shared.mode == HubMode::Rooms;
-            let frame = has_words.then(|| event::gap(room, look.position));
-            self.directory
-                .gap(room, look.position.offset, frame.as_ref());
-        }
-        known.position = look.position;
-    }
-
-    /// A message has been published, here or at another gateway.
-    fn message(&mut self, mut bytes: &[u8]) {
-        if let Some(frame) = envelope::read_broadcast(bytes) {
-            self.directory.to_workers(&Delivery::Everyone(frame));
-            return;
-        }
-        let mut number = || envelope::word(&mut bytes)?.parse::<u64>().ok();
-        let (Some(offset), Some(epoch)) = (number(), number()) else {
-            return;
-        };
-        let Some(message) = envelope::read(self.shared.node, bytes) else {
-            return;
-        };
-        // Who comes in will be told where the stream is then.
-        let Some((room, _)) = self.rooms.get_key_value(message.room) else {
-            return;
-        };
-        let room = Arc::clone(room);
-        let Some(known) = self.rooms.get_mut(&room) else {
-            return;
-        };
-        let is_known = epoch == known.position.epoch && offset <= known.position.offset;
-        if known.is_resuming || is_known {
-            return;
-        }
-        if !self.directory.has_room(&room) {
-            known.is_behind = true;
-            return;
-        }
-        if epoch != known.position.epoch || offset != known.position.offset + 1 {
-            self.resume(&room);
-            return;
-        }
-        known.position.offset = offset;
-        let frame = message.finish(offset);
-        self.directory
-            .to_room(&room, message.audience, Some(offset), &frame);
-    }
-
-    fn look_after_rooms(&mut self, touches: bool) {
-        let behind = self
-            .rooms
-            .iter()
-            .filter(|(_, known)| known.is_behind && !known.is_resuming);
-        let behind: Vec<Arc<str>> = behind.map(|(room, _)| Arc::clone(room)).collect();
-        for room in behind {
-            if self.directory.has_room(&room) {
-                self.resume(&room);
-            }
-        }
-        if !touches {
-            return;
-        }
-        let directory = Arc::clone(&self.directory);
-        self.rooms.retain(|room, _| directory.is_occupied(room));
-        let rooms: Vec<Arc<str>> = self.rooms.keys().map(Arc::clone).collect();
-        for some in rooms.chunks(TOUCHED) {
-            let command = self.shared.touch_command(some);
-            self.ask(&command, Answer::Nothing);
-        }
-    }
-
-    fn look(&self, value: &Value<'_>) -> Result<Look, Refused> {
-        let position = position(value)?;
-        let Some([_, _, complete, messages]) = value.items() else {
-            return Err(Refused::Busy);
-        };
-        let messages = messages.items().unwrap_or_default();
-        let messages = messages
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .filter_map(|[offset, message]| {
-                let offset = offset.number()?;
-                let message = envelope::read(self.shared.node, message.bytes()?)?;
-                Some((offset, message.finish(offset)))
-            });
-        Ok(Look {
-            position,
-            is_complete: complete.number() == Some(1),
-            messages: messages.collect(),
-        })
-    }
-}
-
-/// What every answer of a script begins with; 0 in place of it: there are too many rooms.
-fn position(value: &Value<'_>) -> Result<Position, Refused> {
-    match value.items() {
-        Some([offset, epoch, ..]) => match (offset.number(), epoch.number()) {
-            (Some(offset), Some(epoch)) => Ok(Position { offset, epoch }),
-            _ => Err(Refused::Busy),
-        },
-        _ if *value == Value::Integer(0) => Err(Refused::TooManyRooms),
-        _ => Err(Refused::Busy),
     }
 }

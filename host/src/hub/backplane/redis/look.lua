@@ -1,5 +1,15 @@
 -- Where a room's stream is, and messages of it: those after a place, or the last ones. ARGV: 6 the epoch of that place, or
--- nothing; 7 its offset; 8 the most messages; 9 the most bytes.
+-- nothing; 7 its offset; 8 the most messages; 9 the most bytes; 10 milliseconds that a gateway is believed; 11 the gateway if
+-- it has somebody in the room, or nothing.
+if ARGV[11] ~= '' then
+  local fields = redis.call('HGETALL', KEYS[2])
+  for place = 1, #fields, 2 do
+    if string.sub(fields[place], 1, 2) == 'n:' and tonumber(fields[place + 1]) <= now then
+      redis.call('HDEL', KEYS[2], fields[place])
+    end
+  end
+  redis.call('HSET', KEYS[2], 'n:' .. ARGV[11], string.format('%.0f', now + tonumber(ARGV[10])))
+end
 local last = tonumber(redis.call('HGET', KEYS[2], 'offset') or '0')
 local most = tonumber(ARGV[8])
 local horizon = now - tonumber(ARGV[5])

@@ -11,12 +11,23 @@
 //! told to clients as a gap. While there is no connection everything is refused as busy, at once; clients stay.
 //!
 //! In Redis a room is a hash (epoch and last number) and a stream whose identifiers are the numbers. Rooms that nobody is
-//! in are forgotten by expiry, and `limits.rooms` counts those of all gateways.
+//! in are forgotten by expiry, or where there are too many: the hash also says which gateways have somebody in the room, each for
+//! half a minute from when it has said so last. `limits.rooms` counts the rooms of all gateways.
 //!
-//! What is not shared: presence and direct messages are those of each gateway's own clients.
+//! Who is in the rooms every gateway tells the others ([`company`]), over a channel and not in Redis itself: what is there is
+//! what the living say, and nothing has to be cleaned up after one that has died. A heartbeat each second is its lease; the
+//! clients of one that is silent have left ([`peers`]). While there is no connection what was known stays, and afterwards
+//! everyone tells everything.
+//!
+//! A message for one client goes to all gateways, and each answers whether it has it ([`questions`] says why).
 
+mod company;
 mod envelope;
 mod link;
+mod notice;
+mod peers;
+mod presence;
+mod questions;
 mod request;
 mod resp;
 mod script;
@@ -25,13 +36,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::directory::Directory;
-use super::memory::Memory;
 use super::{
     Backplane, Entered, Member, PAGE, Page, Pending, Position, Publication, Query, Refused,
 };
 use crate::config::{self, RedisAddress};
 use crate::side_thread::SideThread;
 use crate::websocket::frame::Frame;
+use presence::Presence;
 use request::{Line, Look, Since};
 
 /// Bytes of what a client, or a gateway, that comes back is told at once; who has missed more has a gap.
@@ -40,8 +51,7 @@ const MISSED: usize = 8 << 20;
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Redis {
-    /// Who is in the rooms of this gateway.
-    memory: Arc<Memory>,
+    presence: Arc<Presence>,
     directory: Arc<Directory>,
     line: Arc<Line>,
     _thread: Option<SideThread>,
@@ -52,15 +62,16 @@ impl Redis {
     pub fn new(directory: &Arc<Directory>, hub: &config::Hub, address: &RedisAddress) -> Self {
         let (line, requests) = Line::new(hub, address);
         let (address, shared) = (address.clone(), Arc::clone(&line));
-        let known = Arc::clone(directory);
+        let presence = Arc::new(Presence::new(directory));
+        let (clients, known) = (Arc::clone(directory), Arc::clone(&presence));
         let thread = SideThread::start("backplane", move |stopped| {
-            link::run(address, shared, known, requests, stopped)
+            link::run(address, shared, clients, known, requests, stopped)
         });
         if let Err(error) = &thread {
             tracing::error!("hub \"{}\" has no backplane: {error}", hub.name);
         }
         Self {
-            memory: Arc::new(Memory::new(directory, hub)),
+            presence,
             directory: Arc::clone(directory),
             line,
             _thread: thread.ok(),
@@ -98,10 +109,8 @@ impl Backplane for Redis {
             Err(refused) => return Pending::Ready(Err(refused)),
         };
         let id = Arc::clone(&member.id);
-        if let Pending::Ready(Err(refused)) = self.memory.enter(room, member, watches, None) {
-            return Pending::Ready(Err(refused));
-        }
-        let (memory, room) = (Arc::clone(&self.memory), Arc::clone(room));
+        self.presence.enter(room, member, watches);
+        let (presence, room) = (Arc::clone(&self.presence), Arc::clone(room));
         Pending::Later(Box::pin(async move {
             match looked.await.unwrap_or(Err(Refused::Busy)) {
                 Ok(look) => Ok(Entered {
@@ -110,7 +119,7 @@ impl Backplane for Redis {
                         .then(|| look.messages.into_iter().map(|(_, frame)| frame).collect()),
                 }),
                 Err(refused) => {
-                    memory.leave(&room, &id, watches);
+                    presence.leave(&room, &id, watches);
                     Err(refused)
                 }
             }
@@ -118,11 +127,11 @@ impl Backplane for Redis {
     }
 
     fn leave(&self, room: &Arc<str>, id: &Arc<str>, watched: bool) {
-        self.memory.leave(room, id, watched);
+        self.presence.leave(room, id, watched);
     }
 
     fn members(&self, room: &str) -> Pending<(Vec<Member>, usize)> {
-        self.memory.members(room)
+        Pending::Ready(self.presence.members(room))
     }
 
     fn history(&self, room: &str, query: Query) -> Pending<Result<Page, Refused>> {
@@ -146,8 +155,18 @@ impl Backplane for Redis {
         }))
     }
 
-    fn direct(&self, to: &str, frame: &Frame) -> Pending<bool> {
-        self.memory.direct(to, frame)
+    fn direct(&self, to: &str, frame: &Frame) -> Pending<Result<bool, Refused>> {
+        if self.directory.to_client(to, frame) > 0 {
+            // It may have other connections elsewhere; whether it has is not what is asked.
+            let _ = self.line.direct_unasked(to, frame);
+            return Pending::Ready(Ok(true));
+        }
+        match self.line.direct(to, frame) {
+            Ok(asked) => Pending::Later(Box::pin(async move {
+                asked.await.unwrap_or(Err(Refused::Busy))
+            })),
+            Err(refused) => Pending::Ready(Err(refused)),
+        }
     }
 
     fn broadcast(&self, frame: &Frame) -> Result<(), Refused> {
@@ -155,19 +174,17 @@ impl Backplane for Redis {
     }
 
     fn announce(&self, room: &Arc<str>) {
-        self.memory.announce(room);
+        self.presence.announce(room);
     }
 
-    fn sweep(&self, now: Instant) {
-        self.memory.sweep(now);
-    }
+    /// Redis does, by expiry.
+    fn sweep(&self, _: Instant) {}
 
     fn is_connected(&self) -> bool {
         self.line.is_up()
     }
 
     fn configure(&self, hub: &config::Hub) {
-        self.memory.configure(hub);
         self.line.configure(hub);
     }
 }

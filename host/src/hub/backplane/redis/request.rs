@@ -1,6 +1,6 @@
 //! What workers ask of the link: commands ready to be written, and where their answers go.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -20,6 +20,10 @@ const BYTES: usize = 32 << 20;
 /// A room that nobody is in, and nothing is said in, is remembered for at least so long.
 const ROOM: Duration = Duration::from_mins(1);
 
+/// So long it is believed of a gateway that somebody there is in a room, after it has said so last: some times that rooms
+/// are touched.
+const LEASE: Duration = Duration::from_secs(30);
+
 type Asked<T> = oneshot::Receiver<Result<T, Refused>>;
 type Asker<T> = oneshot::Sender<Result<T, Refused>>;
 
@@ -30,7 +34,14 @@ pub(super) struct Line {
     pub(super) node: u64,
     pub(super) hub: Arc<str>,
     pub(super) mode: HubMode,
+    /// The channel of what is published.
     pub(super) channel: String,
+    /// The channel of what gateways tell each other.
+    pub(super) company: String,
+    /// What the channels of answers, one for each gateway, begin with.
+    answers: String,
+    /// Of the next question.
+    number: AtomicU64,
     pub(super) scripts: Scripts,
     prefix: String,
     limits: RwLock<Limits>,
@@ -53,6 +64,8 @@ pub(super) enum Answer {
     /// It has to be none that says an error.
     Setup,
     Nothing,
+    /// Of a heartbeat.
+    Beat,
     Published(Asker<Position>),
     Looked {
         room: Arc<str>,
@@ -62,6 +75,8 @@ pub(super) enum Answer {
     },
     /// The link has asked.
     Resumed(Arc<str>),
+    /// To how many gateways a message for one client has gone.
+    Asked(u64, Asker<bool>),
 }
 
 /// Counts the bytes of a request for as long as it lives.
@@ -108,6 +123,9 @@ impl Line {
             mode: hub.mode,
             // Channels, other than keys, are the same in all databases.
             channel: format!("{prefix}messages:{}", address.database),
+            answers: format!("{prefix}answers:{}:", address.database),
+            number: AtomicU64::new(1),
+            company: format!("{prefix}gateways:{}", address.database),
             scripts: Scripts::new(),
             prefix,
             limits: RwLock::new(Limits::of(hub)),
@@ -151,6 +169,28 @@ impl Line {
         self.send(command, Answer::Nothing)
     }
 
+    /// Sends to a client of other gateways, and asks whether it is there.
+    pub(super) fn direct(&self, to: &str, frame: &Frame) -> Result<Asked<bool>, Refused> {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let message = envelope::write_direct(self.node, number, to, frame);
+        let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
+        let (to, asked) = oneshot::channel();
+        self.send(command, Answer::Asked(number, to))?;
+        Ok(asked)
+    }
+
+    /// As [`Self::direct`], where nobody asks.
+    pub(super) fn direct_unasked(&self, to: &str, frame: &Frame) -> Result<(), Refused> {
+        let message = envelope::write_direct(self.node, 0, to, frame);
+        let command = resp::command(&[b"PUBLISH", self.channel.as_bytes(), &message]);
+        self.send(command, Answer::Nothing)
+    }
+
+    /// Where a gateway is told the answers to its questions.
+    pub(super) fn answers_of(&self, node: u64) -> String {
+        format!("{}{node:x}", self.answers)
+    }
+
     pub(super) fn look(
         &self,
         room: &Arc<str>,
@@ -159,12 +199,13 @@ impl Line {
     ) -> Result<Asked<Look>, Refused> {
         let (to, asked) = oneshot::channel();
         let room = Arc::clone(room);
-        let command = self.look_command(&room, since);
+        let command = self.look_command(&room, since, enters);
         self.send(command, Answer::Looked { room, enters, to })?;
         Ok(asked)
     }
 
-    pub(super) fn look_command(&self, room: &str, since: Since) -> Vec<u8> {
+    /// `is_in`: somebody here is in the room, or comes in.
+    pub(super) fn look_command(&self, room: &str, since: Since, is_in: bool) -> Vec<u8> {
         let all = self.limits().history.messages;
         let (place, messages, bytes) = match since {
             Since::Now => (None, 0, 0),
@@ -176,7 +217,14 @@ impl Line {
         });
         let numbers = [offset.to_string(), messages.to_string(), bytes.to_string()];
         let [offset, messages, bytes] = numbers.each_ref().map(String::as_bytes);
-        let rest = [epoch.as_bytes(), offset, messages, bytes];
+        let node = if is_in {
+            self.node_name()
+        } else {
+            String::new()
+        };
+        let lease = LEASE.as_millis().to_string();
+        let (lease, node) = (lease.as_bytes(), node.as_bytes());
+        let rest = [epoch.as_bytes(), offset, messages, bytes, lease, node];
         self.call(&self.scripts.look, room, &rest)
     }
 
@@ -196,9 +244,21 @@ impl Line {
             all.as_bytes(),
         ];
         parts.extend(keys.iter().map(String::as_bytes));
-        parts.push(age.as_bytes());
+        let (node, lease) = (self.node_name(), LEASE.as_millis().to_string());
+        parts.extend([&age, &node, &lease].map(String::as_bytes));
         parts.extend(rooms.iter().map(|room| room.as_bytes()));
         resp::command(&parts)
+    }
+
+    /// Nobody here is in this room any more.
+    pub(super) fn vacate_command(&self, room: &str) -> Vec<u8> {
+        let key = format!("{}room:{room}", self.prefix);
+        let field = format!("n:{}", self.node_name());
+        resp::command(&[b"HDEL", key.as_bytes(), field.as_bytes()])
+    }
+
+    fn node_name(&self) -> String {
+        format!("{:x}", self.node)
     }
 
     fn limits(&self) -> Limits {
@@ -244,5 +304,51 @@ impl Line {
             ticket,
         };
         self.requests.try_send(request).map_err(|_| Refused::Busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::backplane::Numbering;
+    use crate::hub::delivery::Audience;
+    use crate::websocket::frame::{Draft, Kind};
+
+    #[test]
+    fn what_waits_for_redis_is_bounded_in_bytes_and_number() {
+        let text = "[hubs.h]\npath = \"/\"\nbackplane = \"redis://h\"";
+        let loaded = config::parse(text, std::path::Path::new("gateway.toml")).unwrap();
+        let hub = &loaded.config.hubs["h"];
+        let config::Backplane::Redis(address) = &hub.backplane else {
+            panic!("not Redis");
+        };
+        let (line, mut requests) = Line::new(hub, address);
+        let room = Arc::from("a");
+        let publish = |bytes: usize| {
+            let mut draft = Draft::with_capacity(bytes);
+            draft.payload().resize(bytes, b'x');
+            let publication = Publication {
+                kind: Kind::Text,
+                draft,
+                numbering: Numbering::None,
+                audience: Audience::All,
+            };
+            line.publish(&room, &publication)
+        };
+        // Without a connection nothing waits.
+        assert!(publish(1).is_err());
+        line.set_up(true);
+        let sent = (0..10_000).take_while(|_| publish(1 << 20).is_ok()).count();
+        assert_eq!(sent, BYTES >> 20);
+        assert!(publish(1).is_err());
+        // What has been written counts until it is answered.
+        let written = requests.try_recv().unwrap();
+        assert!(publish(1).is_err());
+        drop(written);
+        assert!(publish(1).is_ok());
+        while requests.try_recv().is_ok() {}
+        assert_eq!(line.waiting.load(Ordering::Relaxed), 0);
+        let sent = (0..10_000).take_while(|_| publish(1).is_ok()).count();
+        assert_eq!(sent, REQUESTS);
     }
 }
