@@ -342,10 +342,8 @@ impl Sending<'_> {
     fn kept(&self, target: &Target, is_upgrade: bool) -> Option<Link> {
         if target.protocol != UpstreamProtocol::Http1
             && !is_upgrade
-            && let Some(place) = self
-                .pool
-                .shared(target.slot)?
-                .take_place(target.way.first_hop())
+            && let Some(shared) = self.pool.shared(target.slot)
+            && let Some(place) = shared.take_place(target.way.first_hop())
         {
             return Some(Link::Http2(Box::new(Stream::new(place))));
         }
