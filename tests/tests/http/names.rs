@@ -208,6 +208,25 @@ fn both_families_are_used_and_either_is_enough() {
 }
 
 #[test]
+fn a_server_that_loses_questions_for_one_family_does_not_hold_up_the_other() {
+    let dns = DnsServer::start();
+    let ([_one], port) = upstreams(["127.0.0.1"], false);
+    let addresses = vec![[127, 0, 0, 1].into()];
+    dns.says("app.test", Says::OnlyIpv4(addresses, 60));
+    let server = dns.line().replace("\"1s\"", "\"30s\"");
+    let gateway = Gateway::new()
+        .server(&server)
+        .upstream_with(
+            "a",
+            [format!("http://app.test:{port}")],
+            "timeouts = { connect = \"8s\" }",
+        )
+        .route("/{*rest}", "a")
+        .start();
+    assert_eq!(gateway.get("/").send().status(), 200);
+}
+
+#[test]
 fn an_address_that_is_silent_is_overtaken_and_then_left_for_the_last() {
     let dns = DnsServer::start();
     let ([_one], port) = upstreams(["127.0.0.1"], true);
