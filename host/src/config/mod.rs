@@ -30,6 +30,7 @@ mod server;
 mod suggest;
 mod target;
 mod upstream;
+mod via;
 
 #[cfg(test)]
 mod testing;
@@ -48,6 +49,7 @@ use reader::Section;
 use report::Report;
 pub use resolver::Resolver;
 pub use target::Place;
+pub use via::model::*;
 
 /// What names and relative paths of the file refer to.
 struct Scope<'t> {
@@ -151,6 +153,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         hubs: hub::read(&mut root, &scope, &routes),
         routes,
     };
+    via::check_hosts(&config, report);
     root.finish();
     config
 }

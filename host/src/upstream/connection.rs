@@ -45,6 +45,8 @@ pub struct Connection {
     /// Exchanges that this connection has carried to their ends.
     pub served: u32,
     destination: Destination,
+    /// Whether a forward proxy is at its end and not the target: it gets requests in absolute-form.
+    pub is_to_proxy: bool,
 }
 
 #[derive(Debug)]
@@ -138,6 +140,7 @@ impl Connection {
             state: State::Idle,
             timer: Timer::default(),
             served: 0,
+            is_to_proxy: false,
         }
     }
 
