@@ -2,8 +2,10 @@
 //!
 //! - [`dial`]: the connection that everything else is in
 //! - [`resolve`]: names become addresses
+//! - [`destination`]: where a connection leads, and whether that is still right
 
 mod clock;
+pub mod destination;
 pub mod dial;
 pub mod resolve;
 
@@ -13,6 +15,7 @@ pub mod proxy;
 use std::io;
 use std::sync::Arc;
 
+pub use destination::Destination;
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
 

@@ -66,8 +66,8 @@ impl Pool {
     pub fn take(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        while let Some(mut idle) = stack.pop_back() {
-            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
+        while let Some(idle) = stack.pop_back() {
+            if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
                 return Some(idle.connection);
             }
         }
@@ -84,7 +84,7 @@ impl Pool {
         let position = stack.iter_mut().rposition(|idle| {
             (idle.connection.served > 1 || idle.is_proven)
                 && idle.connection.was_alive()
-                && idle.connection.leads_to(endpoint)
+                && idle.connection.destination().is_still(endpoint)
         })?;
         Some(stack.remove(position)?.connection)
     }
