@@ -18,6 +18,7 @@ use crate::http1::response::HeadError;
 use crate::observe::record::Overdue;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
+use crate::upstream::connect::proxy::ProxyError;
 use crate::upstream::connect::resolve::NotFound;
 use crate::upstream::connection::Broken;
 use crate::websocket::handshake::Refusal;
@@ -115,6 +116,14 @@ pub enum UpstreamFailure {
         target: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// 502: no way through a forward proxy.
+    #[error("{target}: {source}")]
+    Proxy {
+        /// Host and port.
+        target: String,
+        /// Which proxy, and why.
+        source: ProxyError,
     },
     /// 504: no connection in time.
     #[error("{target}: no connection within {limit:?}")]
@@ -344,6 +353,11 @@ impl UpstreamFailure {
                 };
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
+            Self::Proxy { source, .. } => (
+                StatusCode::BAD_GATEWAY,
+                source.problem.error_type(),
+                "upstream failed",
+            ),
             Self::ConnectTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "connection_timeout",

@@ -65,8 +65,12 @@ impl Failure {
         headers.insert(REQUEST_ID.clone(), request_id.clone());
         // There is one error type for a response that is late; whose patience was at its end is a detail.
         let details = match self {
-            Self::Upstream(UpstreamFailure::RouteTimeout { .. }) => "; details=\"route timeout\"",
-            _ => "",
+            Self::Upstream(UpstreamFailure::RouteTimeout { .. }) => {
+                "; details=\"route timeout\"".to_owned()
+            }
+            // Whose forward proxy it is that says no can tell what to do about it by its name only.
+            Self::Upstream(UpstreamFailure::Proxy { source, .. }) => source.parameters(),
+            _ => String::new(),
         };
         let error = answer.error;
         if let Ok(value) = HeaderValue::from_str(&format!("sluicegate; error={error}{details}")) {
