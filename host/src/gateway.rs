@@ -72,7 +72,15 @@ pub fn serve(
         Some(theirs) if client.trusted && theirs.len() <= 128 => theirs.clone(),
         _ => new_request_id(),
     };
-    let mut record = Record::begin(context, &generation, &request, client.address, &request_id);
+    let protocol = downstream.protocol(request.version);
+    let mut record = Record::begin(
+        context,
+        &generation,
+        &request,
+        client.address,
+        &request_id,
+        protocol,
+    );
     let form = Form::asked_for(request.version, &request.headers);
     let way = Way {
         context: Rc::clone(context),

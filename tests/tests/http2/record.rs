@@ -59,7 +59,9 @@ fn every_end_of_an_exchange_is_recorded() {
         stream.send_reset(Reason::CANCEL);
         until("the log has its lines", || count() >= 4).await;
     });
-    let lines = lines(&path, 4);
+    gateway.get("/whole").send();
+    let lines = lines(&path, 5);
+    assert_eq!(lines[4]["protocol"], "HTTP/1.1");
     let expected = [
         ("/whole", 200, 4, false, ""),
         ("/half", 200, 4, true, "http_response_incomplete"),
@@ -68,6 +70,7 @@ fn every_end_of_an_exchange_is_recorded() {
     ];
     for (line, (target, status, bytes, aborted, error)) in lines.iter().zip(expected) {
         assert_eq!(line["target"], target);
+        assert_eq!(line["protocol"], "HTTP/2");
         assert_eq!(line["status"], status, "{line}");
         assert_eq!(line["bytes"], bytes, "{line}");
         assert_eq!(line["aborted"], aborted, "{line}");
