@@ -10,7 +10,6 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::exchange::body::{RequestBody, ResponseBody};
-use crate::exchange::client_body::ClientBody;
 use crate::exchange::failure::{ClientFailure, Failure, REQUEST_ID, RouteFailure};
 use crate::exchange::head::Stage;
 use crate::exchange::target::Target;
@@ -25,6 +24,7 @@ use crate::observe::record::{Record, Recorded};
 use crate::plugin::chain::{Chain, Inbound};
 use crate::route::{Lookup, Params};
 use crate::server::connection::Context;
+use crate::server::downstream::Downstream;
 use crate::server::worker::Generation;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::attempt::Sending;
@@ -54,7 +54,11 @@ pub enum Switch {
 type Answered = (Response<ResponseBody>, Option<Switch>);
 
 /// Serves one request. Always gives a response: what goes wrong becomes one here.
-pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Served> + use<> {
+pub fn serve(
+    context: &Rc<Context>,
+    request: Request,
+    downstream: Downstream,
+) -> impl Future<Output = Served> + use<> {
     let generation = Rc::clone(&context.worker.generation.borrow());
     let client = forwarded::client(
         context.peer,
@@ -70,6 +74,7 @@ pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Se
     let json = asks_for_json(&request.headers);
     let way = Way {
         context: Rc::clone(context),
+        downstream,
         generation,
     };
     let admitted = way.admit(request, client, request_id.clone(), &mut record);
@@ -85,7 +90,7 @@ pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Se
                 failure_log::failed(&request_id, &failure);
                 record.failed(&failure);
                 if matches!(failure, Failure::Client(_)) {
-                    way.context.socket.refuse();
+                    way.downstream.refuse();
                 }
                 let response = failure.respond(&request_id, json);
                 (response.map(ResponseBody::whole), None)
@@ -101,6 +106,7 @@ pub fn serve(context: &Rc<Context>, request: Request) -> impl Future<Output = Se
 /// What a request passes through: first [`Way::admit`], which never waits, then [`Way::pass`].
 struct Way {
     context: Rc<Context>,
+    downstream: Downstream,
     generation: Rc<Generation>,
 }
 
@@ -167,7 +173,7 @@ impl Way {
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static(""));
-        let body = accept_body(&self.context, snapshot)?;
+        let body = self.downstream.body(snapshot.limits.body_bytes)?;
 
         // Match route.
         let (index, params) = match_route(snapshot, &host, &target, &method)?;
@@ -319,7 +325,7 @@ impl Way {
                     .exchange_timeout
                     .unwrap_or(route.timeout)
                     .min(route.timeout),
-            interim: (version != Version::HTTP_10).then_some(&self.context.socket),
+            interim: (version != Version::HTTP_10).then_some(&self.downstream),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
         let mut headers = parts.headers;
@@ -349,17 +355,6 @@ fn normalise(target: PathAndQuery) -> Result<Target, Failure> {
         })
         .into()
     })
-}
-
-/// A body that is known to be too large is refused before any of it is read.
-fn accept_body(context: &Context, snapshot: &Snapshot) -> Result<RequestBody, Failure> {
-    let (socket, limit) = (&context.socket, snapshot.limits.body_bytes);
-    match (limit, socket.remaining_body(socket.exchange())) {
-        // Most requests: nothing need be made for them.
-        (_, Some(0)) => Ok(RequestBody::Empty),
-        (Some(limit), Some(length)) if length > limit => Err(ClientFailure::BodyTooLarge.into()),
-        _ => Ok(RequestBody::Source(ClientBody::new(socket, limit))),
-    }
 }
 
 /// The index of the route or hub, and the parameters of its path.

@@ -17,6 +17,7 @@
 //! | [`snapshot`] | a configuration with everything looked up, compiled and numbered |
 //! | [`server`] | listeners, workers, connections |
 //! | [`http1`] | HTTP/1 on the wire: reads and writes heads and bodies, for both sides |
+//! | [`http2`] | what both sides need of HTTP/2 |
 //! | [`gateway`] | the spine: one function that names every phase |
 //! | [`exchange`] | a request and its response on their way, and HTTP's rules for a proxy |
 //! | [`route`] | finds the route |
@@ -29,6 +30,7 @@
 //! | [`admin`] | the admin listener: health, readiness, metrics, upstreams, reload |
 //! | [`demo`] | sample upstreams and a gateway in front of them |
 //! | [`side_thread`] | work beside the workers, on a thread of its own |
+//! | [`transport`] | bytes to and from a peer: TCP, unix sockets, TLS |
 //! | [`timer`] | a timer that costs nothing until it fires |
 //!
 //! # What a worker has to itself
@@ -54,6 +56,7 @@ pub mod demo;
 pub mod exchange;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod hub;
 pub mod observe;
 pub mod plugin;
@@ -62,5 +65,6 @@ pub mod server;
 pub mod side_thread;
 pub mod snapshot;
 pub mod timer;
+pub mod transport;
 pub mod upstream;
 pub mod websocket;

@@ -127,8 +127,8 @@ fn upstreams(text: &mut Text, subject: &Subject) {
             text.family(name, kind, help);
             for upstream in &snapshot.upstreams {
                 for (index, target) in upstream.targets.iter().enumerate() {
-                    let endpoint = target.endpoint.to_string();
-                    let labels = [("upstream", &*upstream.name), ("target", &endpoint)];
+                    let way = target.way.to_string();
+                    let labels = [("upstream", &*upstream.name), ("target", &way)];
                     text.sample(name, &labels, value(upstream, index));
                 }
             }

@@ -9,7 +9,7 @@ pub(super) fn list(running: &Running) -> Value {
     let upstreams = snapshot.upstreams.iter().map(|upstream| {
         let targets = upstream.targets.iter().enumerate().map(|(index, target)| {
             json!({
-                "target": target.endpoint.to_string(),
+                "target": target.way.to_string(),
                 "in_flight": target.in_flight(),
                 "down": upstream.is_down(index),
                 "ejected": upstream.is_ejected(index),

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::model::Listener;
+use super::model::{Listener, Protocols};
 use super::reader::{Node, Section};
 
 pub(super) const ADDRESS: &str =
@@ -13,7 +13,10 @@ const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 
 pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
     let Some(node) = root.take("listeners") else {
-        return vec![Listener { address: DEFAULT }];
+        return vec![Listener {
+            address: DEFAULT,
+            protocols: Protocols::default(),
+        }];
     };
     let Some(items) = node.items() else {
         return Vec::new();
@@ -46,14 +49,14 @@ pub(super) fn read(root: &mut Section<'_>) -> Vec<Listener> {
 fn listener<'t>(item: &Node<'t>) -> Option<(Listener, Node<'t>)> {
     let mut section = item.section(r#"a table such as { address = "127.0.0.1:8080" }"#)?;
     let address = section.require("address", ADDRESS);
-    section.read("protocols", protocols);
+    let protocols = section.read("protocols", protocols).unwrap_or_default();
     if let Some(tls) = section.take("tls") {
         tls.problem("TLS is not part of this version; end it in front of the gateway, and list that peer in server.trusted_proxies");
     }
     section.finish();
     let place = address?;
     let address = socket_address(&place)?;
-    Some((Listener { address }, place))
+    Some((Listener { address, protocols }, place))
 }
 
 pub(super) fn socket_address(node: &Node<'_>) -> Option<SocketAddr> {
@@ -64,27 +67,26 @@ pub(super) fn socket_address(node: &Node<'_>) -> Option<SocketAddr> {
     address
 }
 
-/// A client that speaks both goes on with HTTP/1.1 without noticing; one that was promised HTTP/2 alone cannot.
-fn protocols(node: &Node<'_>) -> Option<()> {
+fn protocols(node: &Node<'_>) -> Option<Protocols> {
     const KNOWN: [(&str, &str); 2] = [("h2", "h2"), ("http/1.1", "http/1.1")];
     let items = node.items()?;
-    let protocols: Vec<&str> = items
+    let named: Vec<&str> = items
         .iter()
         .filter_map(|item| item.choice(&KNOWN))
         .collect();
     if items.is_empty() {
-        node.unexpected(r#"at least "http/1.1""#);
-    } else if protocols == ["h2"] {
-        node.problem(r#"HTTP/2 is not part of this version; add "http/1.1""#);
-    } else if protocols.contains(&"h2") {
-        node.warning("accepted, but HTTP/2 is not part of this version: only HTTP/1.1 is spoken");
+        node.unexpected(r#"at least one of "h2", "http/1.1""#);
     }
-    Some(())
+    Some(Protocols {
+        http1: named.contains(&"http/1.1"),
+        http2: named.contains(&"h2"),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{accepted, refused, warned};
+    use super::super::testing::{accepted, refused};
+    use super::*;
 
     #[test]
     fn listeners_in_the_files_order() {
@@ -142,16 +144,12 @@ mod tests {
                 "3: listeners[0].tls: TLS is not part of this version; end it in front of the gateway, and list that peer in server.trusted_proxies",
             ),
             (
-                "[[listeners]]\naddress = \"[::1]:80\"\nprotocols = [\"h2\"]",
-                "3: listeners[0].protocols: HTTP/2 is not part of this version; add \"http/1.1\"",
-            ),
-            (
                 "[[listeners]]\naddress = \"[::1]:80\"\nprotocols = [\"h3\"]",
                 "3: listeners[0].protocols[0]: found \"h3\"; allowed: \"h2\", \"http/1.1\"",
             ),
             (
                 "[[listeners]]\naddress = \"[::1]:80\"\nprotocols = []",
-                "3: listeners[0].protocols: found an empty array; expected at least \"http/1.1\"",
+                "3: listeners[0].protocols: found an empty array; expected at least one of \"h2\", \"http/1.1\"",
             ),
             (
                 "[[listeners]]\naddress = \"[::1]:80\"\nadress = 1",
@@ -163,14 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn http_2_beside_http_1_is_a_warning() {
-        let (_, warnings) =
-            warned("[[listeners]]\naddress = \"[::1]:80\"\nprotocols = [\"h2\", \"http/1.1\"]");
-        assert_eq!(
-            warnings,
-            [
-                "3: listeners[0].protocols: accepted, but HTTP/2 is not part of this version: only HTTP/1.1 is spoken"
-            ]
-        );
+    fn what_is_spoken() {
+        for (text, http1, http2) in [
+            ("", true, true),
+            ("protocols = [\"h2\", \"http/1.1\"]", true, true),
+            ("protocols = [\"h2\"]", false, true),
+            ("protocols = [\"http/1.1\"]", true, false),
+        ] {
+            let config = accepted(&format!("[[listeners]]\naddress = \"[::1]:80\"\n{text}"));
+            let found = config.listeners[0].protocols;
+            assert_eq!(found, Protocols { http1, http2 }, "{text}");
+        }
     }
 }

@@ -23,6 +23,7 @@ mod problem;
 mod quantity;
 mod reader;
 mod report;
+mod resolver;
 mod retries;
 mod route;
 mod server;
@@ -45,6 +46,8 @@ pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;
+pub use resolver::Resolver;
+pub use target::Place;
 
 /// What names and relative paths of the file refer to.
 struct Scope<'t> {

@@ -55,6 +55,8 @@ pub struct Server {
     pub plugins: Vec<PluginUse>,
     /// `server.limits`
     pub limits: ServerLimits,
+    /// `server.resolver`
+    pub resolver: super::Resolver,
 }
 
 /// `server.limits`
@@ -72,6 +74,8 @@ pub struct ServerLimits {
     pub idle_timeout: Duration,
     /// Bytes of a request body; `None`: no limit ("none" in the file).
     pub body_bytes: Option<u64>,
+    /// Exchanges at the same time over one connection of HTTP/2.
+    pub streams: u32,
 }
 
 /// `[[listeners]]`
@@ -79,6 +83,26 @@ pub struct ServerLimits {
 pub struct Listener {
     /// Where to listen; port 0 picks a free one.
     pub address: SocketAddr,
+    /// What is spoken there.
+    pub protocols: Protocols,
+}
+
+/// `listeners[].protocols`: at least one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocols {
+    /// "http/1.1", and with it 1.0.
+    pub http1: bool,
+    /// "h2": over TLS by ALPN, without TLS by prior knowledge (RFC 9113, section 3.3).
+    pub http2: bool,
+}
+
+impl Default for Protocols {
+    fn default() -> Self {
+        Self {
+            http1: true,
+            http2: true,
+        }
+    }
 }
 
 /// `[admin]`
@@ -271,6 +295,8 @@ pub struct Upstream {
     pub targets: Vec<Target>,
     /// `timeouts`
     pub timeouts: Timeouts,
+    /// What is spoken to its targets.
+    pub protocol: UpstreamProtocol,
     /// `retries`
     pub retries: Retries,
     /// `limits`
@@ -279,6 +305,18 @@ pub struct Upstream {
     pub outliers: Option<Outliers>,
     /// `health`; absent: targets are not checked.
     pub health: Option<HealthCheck>,
+}
+
+/// `upstreams.NAME.protocol`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UpstreamProtocol {
+    /// "http/1.1"
+    #[default]
+    Http1,
+    /// "h2": over TLS by ALPN, without TLS by prior knowledge.
+    Http2,
+    /// "auto": what the target chooses over TLS (ALPN), HTTP/1.1 without.
+    Auto,
 }
 
 /// `upstreams.NAME.balance`
@@ -361,11 +399,9 @@ pub enum HashOn {
 /// `upstreams.NAME.targets[]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port; 80 where the URL has none.
-    pub port: u16,
-    /// What goes into Host when the client's is not preserved: as written in the URL.
+    /// Where it listens.
+    pub place: super::Place,
+    /// What goes into Host when the client's is not preserved: as written in the URL, "localhost" for a unix socket.
     pub authority: Arc<str>,
     /// The path that request paths are joined to: "" or "/base", never with a slash at its end.
     pub base_path: Arc<str>,

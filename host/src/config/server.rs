@@ -10,12 +10,14 @@ use super::Scope;
 use super::model::{Server, ServerLimits};
 use super::plugin_use;
 use super::reader::{Node, Section};
+use super::resolver;
 
 /// More threads than any machine of today has cores; a number above it is a typing mistake.
 const MOST_WORKERS: usize = 1024;
 
 /// What an `http::HeaderMap` holds is 24,576 fields at most; well below it, and above every need.
 const MOST_HEADERS: usize = 10_000;
+const MOST_STREAMS: u32 = 10_000;
 
 pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Server {
     let mut section = root.section("server");
@@ -38,6 +40,7 @@ pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Server {
             .read("plugins", |node| plugin_use::read_all(node, scope))
             .unwrap_or_default(),
         limits: limits(&mut section),
+        resolver: resolver::read(&mut section),
     };
     section.finish();
     server
@@ -81,6 +84,9 @@ fn limits(server: &mut Section<'_>) -> ServerLimits {
             .read("header_bytes", |node| node.size(1024..=16 << 20))
             .and_then(|size| usize::try_from(size).ok())
             .unwrap_or(64 << 10),
+        streams: section
+            .read("streams", |node| node.whole(1..=MOST_STREAMS))
+            .unwrap_or(100),
         headers: section
             .read("headers", |node| node.whole(1..=MOST_HEADERS))
             .unwrap_or(100),
@@ -220,7 +226,7 @@ mod tests {
             ),
             (
                 "threads = 5",
-                "1: server.threads: unknown key; allowed here: drain_delay, limits, plugins, shutdown_grace, trusted_proxies, watch, workers",
+                "1: server.threads: unknown key; allowed here: drain_delay, limits, plugins, resolver, shutdown_grace, trusted_proxies, watch, workers",
             ),
         ] {
             assert_eq!(refused(&format!("server.{line}")), [expected], "{line}");

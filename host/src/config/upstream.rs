@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream};
+use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream, UpstreamProtocol};
 use super::reader::{Node, Section};
 use super::{health, limits, name, retries, target};
 
@@ -31,6 +31,9 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let limits = limits::read(&mut section);
     let outliers = health::read_outliers(&mut section);
     let health = health::read_health(&mut section);
+    let protocol = section
+        .read("protocol", |node| node.choice(&PROTOCOLS))
+        .unwrap_or_default();
     connection(&mut section);
     section.finish();
 
@@ -58,12 +61,19 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         hash_on: hash_on.as_ref().and_then(key).unwrap_or(HashOn::ClientIp),
         targets,
         timeouts,
+        protocol,
         retries,
         limits,
         outliers,
         health,
     })
 }
+
+const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
+    ("http/1.1", UpstreamProtocol::Http1),
+    ("h2", UpstreamProtocol::Http2),
+    ("auto", UpstreamProtocol::Auto),
+];
 
 fn algorithm(node: &Node<'_>) -> Option<Algorithm> {
     let bounded_load = None;
@@ -149,17 +159,6 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
 /// How targets are reached. There is one way so far; to take another than the one that was asked for
 /// would send in the clear, or past a proxy, what was not meant to go there.
 fn connection(upstream: &mut Section<'_>) {
-    if let Some(protocol) = upstream.take("protocol") {
-        match protocol.as_str() {
-            Some("http/1.1") => {}
-            Some("auto") => {
-                protocol.warning("accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1");
-            }
-            Some("h2") => protocol
-                .problem("\"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\""),
-            _ => protocol.not_one_of(["http/1.1", "auto"]),
-        }
-    }
     // The address of a proxy may hold a password, and is not repeated.
     if let Some(via) = upstream.take("via")
         && via.as_str() != Some("direct")
@@ -326,10 +325,6 @@ mod tests {
                 "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
             ),
             (
-                "protocol = \"auto\"",
-                "3: upstreams.u.protocol: accepted, but HTTP/2 is not part of this version: targets are spoken to in HTTP/1.1",
-            ),
-            (
                 "via_mode = \"connect\"",
                 "3: upstreams.u.via_mode: accepted, but forward proxies are not part of this version: targets are connected to directly",
             ),
@@ -365,11 +360,7 @@ mod tests {
                 "timeouts.conect = \"1s\"",
                 "3: upstreams.u.timeouts.conect: unknown key; did you mean \"connect\"?".to_owned(),
             ),
-            (
-                "protocol = \"h2\"",
-                "3: upstreams.u.protocol: \"h2\" is not part of this version; allowed: \"http/1.1\", \"auto\"".to_owned(),
-            ),
-            ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"auto\"".to_owned()),
+            ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"h2\", \"auto\"".to_owned()),
             (
                 "via = \"http://user:hunter2@proxy:3128\"",
                 "3: upstreams.u.via: forward proxies are not part of this version; allowed: \"direct\"".to_owned(),

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::body::BodyError;
 use super::failure::ClientFailure;
 use crate::http1::body::Piece;
+use crate::server::http2::stream::Incoming;
 use crate::server::socket::{ClientSocket, ExchangeNumber};
 use crate::timer::Timer;
 
@@ -74,24 +75,64 @@ impl Gate {
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct ClientBody {
-    socket: ClientSocket,
-    exchange: ExchangeNumber,
+    source: Source,
     left: Option<u64>,
     upload: Rc<Upload>,
     gate: Option<(Rc<Gate>, Timer)>,
 }
 
+/// Where a body comes from.
+#[derive(Debug)]
+enum Source {
+    /// A connection of HTTP/1, for this exchange.
+    Socket(ClientSocket, ExchangeNumber),
+    /// A stream of HTTP/2.
+    Stream(Box<Incoming>),
+}
+
+impl Source {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ClientFailure>>> {
+        match self {
+            Self::Socket(socket, exchange) => socket.poll_body(*exchange, cx),
+            Self::Stream(stream) => stream.poll(cx),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Socket(socket, exchange) => socket.is_body_done(*exchange),
+            Self::Stream(stream) => stream.is_done(),
+        }
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        match self {
+            Self::Socket(socket, exchange) => socket.remaining_body(*exchange),
+            Self::Stream(stream) => stream.remaining(),
+        }
+    }
+}
+
 impl ClientBody {
     /// The body of the exchange that is going on over `socket`, of at most `limit` bytes.
-    pub fn new(socket: &ClientSocket, limit: Option<u64>) -> Self {
+    pub fn of_socket(socket: ClientSocket, limit: Option<u64>) -> Self {
+        let exchange = socket.exchange();
+        Self::new(Source::Socket(socket, exchange), limit)
+    }
+
+    /// The body that comes over a stream, of at most `limit` bytes.
+    pub fn of_stream(stream: Incoming, limit: Option<u64>) -> Self {
+        Self::new(Source::Stream(Box::new(stream)), limit)
+    }
+
+    fn new(source: Source, limit: Option<u64>) -> Self {
         let upload = Upload {
             failure: Cell::new(None),
             last_progress: Cell::new(Instant::now()),
             finished: Cell::new(false),
         };
         Self {
-            socket: socket.clone(),
-            exchange: socket.exchange(),
+            source,
             left: limit,
             upload: Rc::new(upload),
             gate: None,
@@ -112,7 +153,9 @@ impl ClientBody {
 
     fn fail(&mut self, failure: ClientFailure) -> BodyError {
         self.upload.failure.set(Some(failure));
-        self.socket.refuse();
+        if let Source::Socket(socket, _) = &self.source {
+            socket.refuse();
+        }
         failure.into()
     }
 }
@@ -132,7 +175,7 @@ impl Body for ClientBody {
             }
             this.gate = None;
         }
-        let frame = match this.socket.poll_body(this.exchange, cx) {
+        let frame = match this.source.poll(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(Ok(Piece::Data(data)))) => Frame::data(data),
             Poll::Ready(Some(Ok(Piece::Trailers(trailers)))) => Frame::trailers(trailers),
@@ -154,11 +197,11 @@ impl Body for ClientBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.socket.is_body_done(self.exchange)
+        self.source.is_done()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.socket.remaining_body(self.exchange) {
+        match self.source.remaining() {
             Some(length) => SizeHint::with_exact(length),
             None => SizeHint::default(),
         }

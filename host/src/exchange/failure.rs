@@ -16,6 +16,7 @@ use crate::http1::response::HeadError;
 use crate::observe::record::Overdue;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
+use crate::upstream::connect::resolve::NotFound;
 use crate::upstream::connection::Broken;
 use crate::websocket::handshake::Refusal;
 
@@ -95,13 +96,13 @@ pub enum RouteFailure {
 /// What an upstream can do wrong; the texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamFailure {
-    /// 502: the name could not be resolved.
+    /// 502: the name could not be resolved; 504: not in time.
     #[error("{target}: name not resolved: {source}")]
     Dns {
         /// Host and port.
         target: String,
-        /// What the resolver said.
-        source: std::io::Error,
+        /// Why.
+        source: NotFound,
     },
     /// 502: no connection.
     #[error("{target}: no connection: {source}")]
@@ -166,6 +167,12 @@ pub enum UpstreamFailure {
     /// 502: a body whose end can be read in two ways.
     #[error("{target}: ambiguous framing of the response")]
     Framing {
+        /// Host and port.
+        target: String,
+    },
+    /// 502: HTTP/2 was to be spoken.
+    #[error("{target}: does not speak HTTP/2")]
+    NotHttp2 {
         /// Host and port.
         target: String,
     },
@@ -357,6 +364,14 @@ impl ClientFailure {
 impl UpstreamFailure {
     fn parts(&self) -> Parts {
         match self {
+            Self::Dns {
+                source: NotFound::Timeout,
+                ..
+            } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "dns_timeout",
+                "upstream timed out",
+            ),
             Self::Dns { .. } => (StatusCode::BAD_GATEWAY, "dns_error", "upstream not found"),
             Self::Connect { source, .. } => {
                 let error = match source.kind() {
@@ -394,7 +409,10 @@ impl UpstreamFailure {
                 "connection_terminated",
                 "upstream failed",
             ),
-            Self::Malformed { .. } | Self::Framing { .. } | Self::Unexpected { .. } => (
+            Self::Malformed { .. }
+            | Self::Framing { .. }
+            | Self::Unexpected { .. }
+            | Self::NotHttp2 { .. } => (
                 StatusCode::BAD_GATEWAY,
                 "http_protocol_error",
                 "upstream failed",

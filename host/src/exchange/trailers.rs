@@ -60,6 +60,17 @@ pub fn kept(trailers: &HeaderMap, announced: &[HeaderName]) -> HeaderMap {
     kept
 }
 
+/// Those of the trailers that may be trailers. HTTP/2 keeps them apart from the head for good, and gRPC announces none.
+pub fn allowed(trailers: &HeaderMap) -> HeaderMap {
+    let mut allowed = HeaderMap::new();
+    for (name, value) in trailers {
+        if may_be_trailer(name) {
+            allowed.append(name.clone(), value.clone());
+        }
+    }
+    allowed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

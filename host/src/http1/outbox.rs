@@ -28,10 +28,17 @@ pub struct Outbox {
     large: Bytes,
     /// Behind that.
     end: &'static [u8],
+    /// The stream has taken bytes, and may still hold some of them back.
+    must_flush: bool,
 }
 
 impl Outbox {
-    /// Whether everything has been written.
+    /// Whether everything has been written, and the stream holds nothing of it back.
+    pub fn is_done(&self) -> bool {
+        self.is_empty() && !self.must_flush
+    }
+
+    /// Whether nothing waits to be written.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -127,9 +134,14 @@ impl Outbox {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.advance(written);
+            self.must_flush = true;
         }
         self.buffer.clear();
         self.written = 0;
+        if self.must_flush {
+            ready!(stream.as_mut().poll_flush(cx))?;
+            self.must_flush = false;
+        }
         Poll::Ready(Ok(()))
     }
 

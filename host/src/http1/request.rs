@@ -236,7 +236,8 @@ impl<'a> RequestLine<'a> {
 }
 
 /// What the URI type takes; a fragment is never sent (RFC 9112, section 3.2).
-fn is_target(target: &[u8]) -> bool {
+/// Whether these are a path and a query that can be read in one way only.
+pub fn is_target(target: &[u8]) -> bool {
     let (path, query) = match memchr(b'?', target) {
         Some(mark) => target.split_at_checked(mark).unwrap_or((target, &[])),
         None => (target, &[][..]),
@@ -377,7 +378,8 @@ impl<'a> Known<'a> {
 
 /// Host and port: a registered name, an IPv4 address or an IPv6 address in brackets
 /// (RFC 3986, section 3.2.2). No user information.
-fn is_host(value: &[u8]) -> bool {
+/// Whether this is a host, with a port or without one.
+pub fn is_host(value: &[u8]) -> bool {
     let (host, port) = match value {
         [b'[', rest @ ..] => {
             let Some(end) = memchr(b']', rest) else {

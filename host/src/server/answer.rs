@@ -236,7 +236,7 @@ fn encoder(asked: Asked, status: StatusCode, headers: &HeaderMap, body: &Recorde
 }
 
 /// The date, as it stands in a head. Written once a second.
-fn now() -> HeaderValue {
+pub fn now() -> HeaderValue {
     thread_local! {
         static WRITTEN: RefCell<(u64, HeaderValue)> = const { RefCell::new((0, HeaderValue::from_static(""))) };
     }

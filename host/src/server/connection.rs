@@ -18,8 +18,11 @@ use tokio::task::JoinSet;
 
 use super::LINGER;
 use super::answer::{Answer, Asked, Broken};
+use super::downstream::Downstream;
+use super::http2;
 use super::socket::{ClientSocket, Received, Timeouts};
 use super::worker::{Drain, Worker};
+use crate::config::Protocols;
 use crate::exchange::failure::{ClientFailure, Failure};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
@@ -29,15 +32,16 @@ use crate::http1::request::HeadLimits;
 use crate::hub;
 use crate::observe::failure_log;
 use crate::observe::record::Recorded;
+use crate::transport::Stream;
 use crate::websocket::tunnel;
 
 /// What exchanges know of the connection that they came over.
 #[derive(Debug)]
 pub struct Context {
+    /// What may be spoken over it.
+    pub protocols: Protocols,
     /// The worker.
     pub worker: Rc<Worker>,
-    /// The connection.
-    pub socket: ClientSocket,
     /// The other end's address.
     pub peer: IpAddr,
     /// How it reached us.
@@ -55,6 +59,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn accept(
     worker: Rc<Worker>,
     listener: TcpListener,
+    protocols: Protocols,
     connections: Rc<RefCell<JoinSet<()>>>,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -67,7 +72,7 @@ pub async fn accept(
     };
     let admit = |stream, peer: std::net::SocketAddr| {
         let mut connections = connections.borrow_mut();
-        connections.spawn_local(serve(Rc::clone(&worker), stream, peer.ip()));
+        connections.spawn_local(serve(Rc::clone(&worker), protocols, stream, peer.ip()));
         while connections.try_join_next().is_some() {}
     };
     loop {
@@ -121,23 +126,28 @@ struct Switched {
 
 /// Serves a connection as long as it lives. The parts are boxed, so that none takes up room while another one runs: of
 /// those that have become something else there may be very many.
-async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+async fn serve(worker: Rc<Worker>, protocols: Protocols, stream: TcpStream, peer: IpAddr) {
     let (_counted, open) = Counted::new(&worker.connections);
-    let Some(switched) = Box::pin(speak_http(worker, stream, peer, open)).await else {
+    let Some(to) = Box::pin(speak_http(worker, protocols, stream, peer, open)).await else {
         return;
     };
     let Switched {
         switch,
         record,
         client,
-    } = switched;
+    } = to;
+    Box::pin(switched(switch, record, client)).await;
+}
+
+/// What becomes of a connection, or of a stream, that is not HTTP any more.
+pub(super) async fn switched(switch: Switch, record: Recorded, client: tunnel::End) {
     match switch {
-        Switch::Tunnel(opening) => Box::pin(tunnel::run(client, *opening, record)).await,
+        Switch::Tunnel(opening) => tunnel::run(client, opening, record).await,
         Switch::Hub(hub, accepted) => {
             // Recorded now: what follows is the hub's to tell.
             drop(record);
             let tunnel::End { stream, read_ahead } = client;
-            Box::pin(hub::serve(hub, *accepted, stream, read_ahead.freeze())).await;
+            hub::serve(hub, *accepted, stream, read_ahead.freeze()).await;
         }
     }
 }
@@ -145,7 +155,8 @@ async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
 /// Serves exchanges until the connection ends, or becomes something else. `open`: connections that there are.
 async fn speak_http(
     worker: Rc<Worker>,
-    mut stream: TcpStream,
+    protocols: Protocols,
+    stream: TcpStream,
     peer: IpAddr,
     open: usize,
 ) -> Option<Switched> {
@@ -161,11 +172,11 @@ async fn speak_http(
         if let Some(metrics) = &worker.generation.borrow().snapshot.metrics {
             metrics.failed(failure.error_type());
         }
-        refuse(&mut stream, &failure, &request_id).await;
+        refuse(&mut stream.into(), &failure, &request_id).await;
         return None;
     }
     let socket = ClientSocket::new(
-        stream,
+        stream.into(),
         HeadLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,
@@ -177,13 +188,16 @@ async fn speak_http(
     );
     let context = Rc::new(Context {
         worker: Rc::clone(&worker),
-        socket: socket.clone(),
+        protocols,
         peer,
         scheme: Scheme::Http,
         forwarded: Forwarded::new(peer),
     });
-    let end = exchanges(&context).await;
-    drop(context);
+    let end = exchanges(&context, &socket).await;
+    let context = match end {
+        End::Http2 => Some(context),
+        _ => None,
+    };
     // What is left of an exchange that was cancelled may hold it: then it closes with that.
     let (mut stream, read_ahead) = socket.into_parts()?;
     match end {
@@ -194,10 +208,16 @@ async fn speak_http(
                 client: tunnel::End { stream, read_ahead },
             });
         }
+        End::Http2 => {
+            let stream = stream.begun(read_ahead.freeze());
+            if let Some(context) = context {
+                http2::serve(context, stream, &limits).await;
+            }
+        }
         End::Close => close(&mut stream).await,
         End::Gone => {}
         End::Abort => {
-            let _ = stream.set_zero_linger();
+            stream.reset_when_dropped(true);
         }
         End::Refuse(refusal) => {
             let generation = Rc::clone(&worker.generation.borrow());
@@ -223,38 +243,51 @@ enum End {
     Abort,
     /// A head has to be answered with this.
     Refuse(ClientFailure),
+    /// What comes is HTTP/2.
+    Http2,
     /// It becomes something else than HTTP.
     Switch(Switch, Box<Recorded>),
 }
 
 /// One exchange after the other.
-async fn exchanges(context: &Rc<Context>) -> End {
+async fn exchanges(context: &Rc<Context>, socket: &ClientSocket) -> End {
     let _watching = Watching::new(&context.worker.drain).await;
     loop {
         let drain = &context.worker.drain;
-        let received = poll_fn(|cx| context.socket.poll_head(cx, drain.has_begun())).await;
+        let received = poll_fn(|cx| socket.poll_head(cx, drain.has_begun())).await;
         match received {
+            Ok(Some(_)) if !context.protocols.http1 => return End::Refuse(ClientFailure::Version),
             Ok(Some(received)) => {
-                if let Err(end) = exchange(context, received).await {
+                if let Err(end) = exchange(context, socket, received).await {
                     return end;
                 }
             }
             Ok(None) => return End::Close,
+            Err(ClientFailure::Version) if context.protocols.http2 && socket.begins_http2() => {
+                return End::Http2;
+            }
             Err(refusal) => return End::Refuse(refusal),
         }
     }
 }
 
 /// From a request's head to the last byte of its response.
-async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> {
-    let socket = &context.socket;
+async fn exchange(
+    context: &Rc<Context>,
+    socket: &ClientSocket,
+    received: Received,
+) -> Result<(), End> {
     let Received {
         request,
         keep_alive,
     } = received;
     let mut asked = Asked::new(&request.method, request.version, keep_alive);
     // Boxed: it is large, and a connection that is idle need not have room for it.
-    let mut serving = Box::pin(gateway::serve(context, request));
+    let mut serving = Box::pin(gateway::serve(
+        context,
+        request,
+        Downstream::Http1(socket.clone()),
+    ));
     let served = poll_fn(|cx| {
         if let Poll::Ready(served) = serving.as_mut().poll(cx) {
             return Poll::Ready(Some(served));
@@ -300,13 +333,13 @@ async fn exchange(context: &Rc<Context>, received: Received) -> Result<(), End> 
 }
 
 /// Has a connection's task woken when the gateway stops.
-struct Watching<'a> {
+pub(super) struct Watching<'a> {
     drain: &'a Drain,
     key: usize,
 }
 
 impl<'a> Watching<'a> {
-    async fn new(drain: &'a Drain) -> Self {
+    pub(super) async fn new(drain: &'a Drain) -> Self {
         let key = poll_fn(|cx| Poll::Ready(drain.watch(cx.waker()))).await;
         Self { drain, key }
     }
@@ -319,7 +352,7 @@ impl Drop for Watching<'_> {
 }
 
 /// Answers outside of any exchange, and closes.
-async fn refuse(stream: &mut TcpStream, failure: &Failure, request_id: &HeaderValue) {
+async fn refuse(stream: &mut Stream, failure: &Failure, request_id: &HeaderValue) {
     let response = failure.respond(request_id, false);
     let mut out = Outbox::default();
     out.put_status(true, response.status());
@@ -337,7 +370,7 @@ async fn refuse(stream: &mut TcpStream, failure: &Failure, request_id: &HeaderVa
 
 /// Closes in two steps (RFC 9112, section 9.6): closing at once while the client still sends would
 /// reset the connection, and the client could lose the answer.
-async fn close(stream: &mut TcpStream) {
+async fn close(stream: &mut Stream) {
     const MOST: usize = 256 * 1024;
     let linger = async {
         stream.shutdown().await?;
@@ -358,14 +391,15 @@ async fn close(stream: &mut TcpStream) {
 mod tests {
     use super::*;
 
-    fn size_of_future<A, B, C, F: Future>(_: fn(A, B, C) -> F) -> usize {
+    fn size_of_future<A, B, C, D, F: Future>(_: fn(A, B, C, D) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn what_a_connection_keeps_while_it_is_a_tunnel_or_a_hubs_is_small() {
         let task = size_of_future(serve);
-        let tunnel = size_of_future(tunnel::run);
+        let tunnel =
+            size_of_future(|record, client, opening, ()| tunnel::run(client, opening, record));
         assert!(task <= 1024, "{task}");
         assert!(tunnel <= 1024, "{tunnel}");
     }

@@ -5,12 +5,16 @@
 //! - [`connection`]: one client's connection from accept to close
 //! - [`socket`]: the connection's bytes: heads, bodies, and what is to be written
 //! - [`answer`]: writes a response
+//! - [`http2`]: a connection of HTTP/2, and its exchanges
+//! - [`downstream`]: the client's side of one exchange, of either version
 //! - [`reload`]: another configuration takes the place of the running one; [`watch`]: when a file changes
 //!
 //! [`Server`] is the whole of it, for the command line and for tests.
 
 pub mod answer;
 pub mod connection;
+pub mod downstream;
+pub mod http2;
 pub mod listen;
 pub mod reload;
 pub mod socket;
@@ -154,7 +158,10 @@ impl Server {
             let seed = worker::Seed {
                 number,
                 snapshots: server.running.subscribe(),
-                listeners,
+                listeners: listeners
+                    .into_iter()
+                    .zip(config.listeners.iter().map(|listener| listener.protocols))
+                    .collect(),
                 draining: server.draining.subscribe(),
                 grace: config.server.shutdown_grace,
                 connections: Arc::clone(&connections),

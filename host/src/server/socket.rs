@@ -16,7 +16,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
-use tokio::net::TcpStream;
 
 use crate::exchange::failure::ClientFailure;
 use crate::exchange::hop_by_hop;
@@ -26,6 +25,7 @@ use crate::http1::inbox::Inbox;
 use crate::http1::outbox::Outbox;
 use crate::http1::request::{HeadLimits, Request};
 use crate::timer::Timer;
+use crate::transport::Stream;
 
 /// What is read ahead of the current exchange: pipelined requests, or a body that nobody wants yet.
 const READ_AHEAD: usize = 16 * 1024;
@@ -87,7 +87,7 @@ enum Asking {
 
 #[derive(Debug)]
 struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     limits: HeadLimits,
     timeouts: Timeouts,
     inbox: Inbox,
@@ -107,7 +107,7 @@ struct Socket {
 
 impl ClientSocket {
     /// A new connection.
-    pub fn new(stream: TcpStream, limits: HeadLimits, timeouts: Timeouts) -> Self {
+    pub fn new(stream: Stream, limits: HeadLimits, timeouts: Timeouts) -> Self {
         Self(Rc::new(RefCell::new(Socket {
             stream,
             limits,
@@ -165,6 +165,13 @@ impl ClientSocket {
         }
     }
 
+    /// Whether what has come in, which is no request of HTTP/1, begins a connection of HTTP/2 by prior knowledge
+    /// (RFC 9113, section 3.3).
+    pub fn begins_http2(&self) -> bool {
+        let socket = self.0.borrow();
+        socket.awaited != Awaited::Next && socket.inbox.bytes.starts_with(b"PRI * HTTP/2.0\r\n")
+    }
+
     /// The exchange that is going on.
     pub fn exchange(&self) -> ExchangeNumber {
         self.0.borrow().exchange
@@ -197,9 +204,7 @@ impl ClientSocket {
     /// Whether dropping the connection, whoever does it, is to reset it: so that a client that reads until the end of the
     /// stream can't take a part for the whole.
     pub fn reset_when_dropped(&self, is_reset: bool) {
-        let socket = self.0.borrow();
-        let linger = is_reset.then_some(Duration::ZERO);
-        let _ = socket2::SockRef::from(&socket.stream).set_linger(linger);
+        self.0.borrow_mut().stream.reset_when_dropped(is_reset);
     }
 
     /// While an exchange is going on: whether the client has gone, so that nobody is there to read the response.
@@ -257,7 +262,7 @@ impl ClientSocket {
     }
 
     /// The connection's stream, and what was read of it and not used. `None` where somebody else still holds this socket.
-    pub fn into_parts(self) -> Option<(TcpStream, BytesMut)> {
+    pub fn into_parts(self) -> Option<(Stream, BytesMut)> {
         let socket = Rc::into_inner(self.0)?.into_inner();
         Some((socket.stream, socket.inbox.bytes))
     }

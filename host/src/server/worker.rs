@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection;
+use crate::config::Protocols;
 use crate::hub::WorkerHub;
 use crate::hub::hooks::Hooks;
 use crate::observe::access_log::AccessLog;
@@ -34,7 +35,7 @@ pub struct Seed {
     /// What to serve, now and from each change on.
     pub snapshots: watch::Receiver<Update>,
     /// Its own sockets.
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<(TcpListener, Protocols)>,
     /// Becomes `true` when the gateway stops.
     pub draining: watch::Receiver<bool>,
     /// How long it then waits for what is in flight.
@@ -126,6 +127,9 @@ impl Generation {
         if let Some(previous) = previous {
             let common = snapshot.slots_in_common(&previous.snapshot);
             pool.take_over(&previous.pool, common);
+        }
+        for target in snapshot.targets() {
+            target.way.first_hop().prepare();
         }
         let hubs = hubs(worker, &snapshot, &layers, previous);
         Self {
@@ -244,10 +248,11 @@ async fn run(seed: Seed) {
     let _ = first.served.send(());
     let connections = Rc::new(RefCell::new(JoinSet::new()));
     let mut accepting = JoinSet::new();
-    for listener in seed.listeners {
+    for (listener, protocols) in seed.listeners {
         accepting.spawn_local(connection::accept(
             Rc::clone(&worker),
             listener,
+            protocols,
             Rc::clone(&connections),
             seed.draining.clone(),
         ));

@@ -9,22 +9,28 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio::time::Instant;
 
 use super::body::UpstreamBody;
-use super::connection::{ConnectError, Connection, SendError, Unanswered};
+use super::connect::ConnectError;
+use super::connect::resolve::NotFound;
+use super::connection::{Broken, Connection, SendError, Unanswered};
 use super::deadline::{Deadline, Expired};
 use super::health;
+use super::http2::shared::Shared;
+use super::http2::stream::Stream;
 use super::key;
 use super::limits::{Limits, Place};
+use super::link::{Head, Link};
 use super::pool::Pool;
 use super::target::{InFlight, Target, Upstream};
 use super::view::{LastResort, View};
 use crate::balance::{Candidates, Outcome};
+use crate::config::UpstreamProtocol;
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Upload;
 use crate::exchange::failure::{Failure, UpstreamFailure};
-use crate::http1::response::{self, HeadError};
+use crate::http1::response::HeadError;
 use crate::plugin::failure::BrokeBody;
-use crate::server::socket::ClientSocket;
+use crate::server::downstream::Downstream;
 use crate::websocket::upgrade;
 
 /// What an attempt needs to know besides the exchange.
@@ -41,7 +47,7 @@ pub struct Sending<'a> {
     /// Until when a head must have come, by the route's `timeout`.
     pub deadline: Instant,
     /// Takes interim responses to the client; `None` for a client of HTTP/1.0.
-    pub interim: Option<&'a ClientSocket>,
+    pub interim: Option<&'a Downstream>,
 }
 
 /// What is sent, once or several times. Attempts borrow it: what they take by value would make every
@@ -249,16 +255,17 @@ impl Sending<'_> {
         let in_flight = InFlight::new(Arc::clone(self.upstream), index);
         let target = self.upstream.targets.get(index);
         let target = target.ok_or_else(|| Failure::Internal("no such target".to_owned()))?;
-        let mut kept = self.pool.take(target.slot);
+        let is_upgrade = message.exchange.request.upgrade.is_some();
+        let mut kept = self.kept(target, is_upgrade);
         loop {
-            let mut connection = match kept.take() {
-                Some(connection) => connection,
+            let mut link = match kept.take() {
+                Some(link) => link,
                 // Boxed, as all that is seldom awaited: it would make every request's future larger.
-                None => match Box::pin(self.open(target)).await {
-                    Ok(connection) => {
+                None => match Box::pin(self.open(target, is_upgrade)).await {
+                    Ok(link) => {
                         // Connecting has a limit of its own.
                         began = Instant::now();
-                        connection
+                        link
                     }
                     Err(failure) => {
                         let (failure, unsent) = (failure.into(), Some(message.take_body()));
@@ -266,9 +273,9 @@ impl Sending<'_> {
                     }
                 },
             };
-            let reused = connection.served > 0;
+            let reused = link.is_reused();
             let body = message.take_body();
-            let gate = self.begin(&mut connection, message.exchange, target, body);
+            let gate = self.begin(&mut link, message.exchange, target, body)?;
             let upload = message.upload.as_deref();
             let limit = self.upstream.timeouts.response;
             let deadline = Deadline {
@@ -277,27 +284,28 @@ impl Sending<'_> {
                 end: self.deadline,
                 began,
             };
-            deadline.start(&mut connection.timer);
+            deadline.start(link.timer());
             let on_interim = |status, headers: &http::HeaderMap| {
                 if status == StatusCode::CONTINUE {
                     // The client is asked when its body is.
                     if let Some(gate) = &gate {
                         gate.open();
                     }
-                } else if let Some(socket) = self.interim {
-                    socket.push_interim(status, headers);
+                } else if let Some(client) = self.interim {
+                    client.push_interim(status, headers);
                 }
             };
-            let sent = connection
+            let sent = link
                 .send(on_interim, |timer, cx| deadline.poll(timer, cx))
                 .await;
             let Unanswered { error, unsent } = match sent {
                 Ok(Ok(response)) => {
                     let asked = message.exchange.request.upgrade.as_ref();
-                    return self.received(response, asked, target, connection, in_flight);
+                    return self.received(response, asked, target, link, in_flight);
                 }
                 Err(Expired) => {
-                    let target = target.endpoint.to_string();
+                    link.is_late();
+                    let target = target.way.to_string();
                     let timeout = if Instant::now() >= self.deadline {
                         self.route_timeout(target)
                     } else {
@@ -323,33 +331,83 @@ impl Sending<'_> {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
-                    let failure = failure_of(target.endpoint.to_string(), error);
+                    let failure = failure_of(target.way.to_string(), error);
                     return Err(Box::new(Failed { failure, unsent }));
                 }
             };
         }
     }
 
-    async fn open(&self, target: &Target) -> Result<Box<Connection>, UpstreamFailure> {
+    /// A connection that is there already.
+    fn kept(&self, target: &Target, is_upgrade: bool) -> Option<Link> {
+        if target.protocol != UpstreamProtocol::Http1
+            && !is_upgrade
+            && let Some(shared) = self.pool.shared(target.slot)
+            && let Some(place) = shared.take_place(target.way.first_hop())
+        {
+            return Some(Link::Http2(Box::new(Stream::new(place))));
+        }
+        if target.protocol == UpstreamProtocol::Http2 && !is_upgrade {
+            return None;
+        }
+        self.pool
+            .take(target.slot, target.way.first_hop())
+            .map(Link::Http1)
+    }
+
+    async fn open(&self, target: &Target, is_upgrade: bool) -> Result<Link, UpstreamFailure> {
         let limit = self.upstream.timeouts.connect;
         let end = (Instant::now() + limit).min(self.deadline);
-        let name = || target.endpoint.to_string();
-        match tokio::time::timeout_at(end, Connection::open(&target.endpoint)).await {
-            Ok(Ok(connection)) => Ok(Box::new(connection)),
-            Ok(Err(ConnectError::Dns(source))) => Err(UpstreamFailure::Dns {
-                target: name(),
-                source,
+        let target_name = target.way.to_string();
+        match tokio::time::timeout_at(end, self.connect(target, is_upgrade)).await {
+            Ok(Ok(link)) => Ok(link),
+            Ok(Err(error)) => Err(not_connected(target_name, error)),
+            Err(_) if end == self.deadline => Err(self.route_timeout(target_name)),
+            Err(_) if target.way.first_hop().is_awaiting_name() => Err(UpstreamFailure::Dns {
+                target: target_name,
+                source: NotFound::Timeout,
             }),
-            Ok(Err(ConnectError::Connect(source))) => Err(UpstreamFailure::Connect {
-                target: name(),
-                source,
-            }),
-            Err(_) if end == self.deadline => Err(self.route_timeout(name())),
             Err(_) => Err(UpstreamFailure::ConnectTimeout {
-                target: name(),
+                target: target_name,
                 limit,
             }),
         }
+    }
+
+    /// Makes a connection, or waits for one that somebody else makes and that can be shared. What asks for an upgrade
+    /// goes over HTTP/1.1: there it has a connection to itself.
+    async fn connect(&self, target: &Target, is_upgrade: bool) -> Result<Link, ConnectError> {
+        let http1 = |stream| Ok(Link::Http1(Box::new(Connection::over(stream))));
+        let shared = self.pool.shared(target.slot);
+        let (false, Some(shared)) = (
+            is_upgrade || target.protocol == UpstreamProtocol::Http1,
+            shared,
+        ) else {
+            return http1(target.way.open().await?);
+        };
+        let mut opening = None;
+        if !shared.is_http1() {
+            opening = Some(shared.lock().await);
+            if let Some(place) = shared.take_place(target.way.first_hop()) {
+                return Ok(Link::Http2(Box::new(Stream::new(place))));
+            }
+        }
+        let stream = target.way.open().await?;
+        match (stream.alpn(), target.protocol) {
+            // Without a choice, by prior knowledge (RFC 9113, section 3.3).
+            (Some(b"h2"), _) | (None, UpstreamProtocol::Http2) => {}
+            (Some(_), UpstreamProtocol::Http2) => return Err(ConnectError::NotHttp2),
+            (_, UpstreamProtocol::Auto | UpstreamProtocol::Http1) => {
+                shared.chose_http1(true);
+                return http1(stream);
+            }
+        }
+        shared.chose_http1(false);
+        let connection = Shared::begin(stream).await.map_err(ConnectError::Http2)?;
+        let place = shared.add(connection, self.upstream.timeouts.idle);
+        drop(opening);
+        let place = place.ok_or(ConnectError::NotHttp2)?;
+        Ok(Link::Http2(Box::new(Stream::new(place))))
     }
 
     fn route_timeout(&self, target: String) -> UpstreamFailure {
@@ -359,21 +417,23 @@ impl Sending<'_> {
 
     fn received(
         &self,
-        response: response::Response,
+        response: Head,
         asked: Option<&HeaderValue>,
         target: &Target,
-        connection: Box<Connection>,
+        link: Link,
         in_flight: InFlight,
     ) -> Attempted {
         let pool = Rc::clone(self.pool);
         let timeouts = &self.upstream.timeouts;
         let body = if response.status != StatusCode::SWITCHING_PROTOCOLS {
-            UpstreamBody::new(connection, pool, timeouts.idle, in_flight)
-        } else if asked.is_some_and(|asked| upgrade::is_answered_by(asked, &response.headers)) {
+            UpstreamBody::new(link, pool, timeouts.idle, in_flight)
+        } else if asked.is_some_and(|asked| upgrade::is_answered_by(asked, &response.headers))
+            && let Link::Http1(connection) = link
+        {
             UpstreamBody::switched(connection, pool, timeouts.tunnel, in_flight)
         } else {
             // Without having been asked for it, or to something else.
-            let (target, status) = (target.endpoint.to_string(), response.status);
+            let (target, status) = (target.way.to_string(), response.status);
             return Err(UpstreamFailure::Unexpected { target, status }.into());
         };
         let mut answer = Response::new(body);
@@ -408,6 +468,19 @@ fn upload_of(body: &RequestBody) -> Option<Rc<Upload>> {
         RequestBody::Source(body) => Some(body.upload()),
         RequestBody::Transformed(body) => upload_of(body.inner()),
         RequestBody::Empty | RequestBody::Whole(_) => None,
+    }
+}
+
+/// Why there is no connection, as what it is to an exchange.
+fn not_connected(target: String, error: ConnectError) -> UpstreamFailure {
+    match error {
+        ConnectError::Dns(source) => UpstreamFailure::Dns { target, source },
+        ConnectError::Connect(source) => UpstreamFailure::Connect { target, source },
+        ConnectError::NotHttp2 => UpstreamFailure::NotHttp2 { target },
+        ConnectError::Http2(source) => UpstreamFailure::Broken {
+            target,
+            source: Broken::Http2(source),
+        },
     }
 }
 

@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Connection;
 use super::limits::Place;
+use super::link::Link;
 use super::pool::Pool;
 use super::target::InFlight;
 use crate::exchange::body::BodyError;
@@ -30,7 +31,7 @@ pub struct Silence(pub Duration);
 #[derive(Debug)]
 pub struct UpstreamBody {
     /// `None` once it has been given back or has broken.
-    connection: Option<Box<Connection>>,
+    link: Option<Link>,
     pool: Rc<Pool>,
     idle: Duration,
     in_flight: Option<InFlight>,
@@ -39,24 +40,19 @@ pub struct UpstreamBody {
 }
 
 impl UpstreamBody {
-    /// The body of a response that came over `connection`. Between two pieces of it at most
+    /// The body of a response that came over `link`. Between two pieces of it at most
     /// `idle` may pass.
-    pub fn new(
-        connection: Box<Connection>,
-        pool: Rc<Pool>,
-        idle: Duration,
-        in_flight: InFlight,
-    ) -> Self {
+    pub fn new(link: Link, pool: Rc<Pool>, idle: Duration, in_flight: InFlight) -> Self {
         let mut body = Self {
-            connection: Some(connection),
+            link: Some(link),
             pool,
             idle,
             in_flight: Some(in_flight),
             is_switched: false,
         };
         // It ran for the head.
-        if let Some(connection) = &mut body.connection {
-            connection.timer.stop();
+        if let Some(link) = &mut body.link {
+            link.timer().stop();
         }
         if body.is_end_stream() {
             body.finish();
@@ -72,7 +68,7 @@ impl UpstreamBody {
         in_flight: InFlight,
     ) -> Self {
         Self {
-            connection: Some(connection),
+            link: Some(Link::Http1(connection)),
             pool,
             idle,
             in_flight: Some(in_flight),
@@ -85,7 +81,10 @@ impl UpstreamBody {
         if !self.is_switched {
             return None;
         }
-        let (stream, read_ahead) = self.connection?.into_parts();
+        let Some(Link::Http1(connection)) = self.link else {
+            return None;
+        };
+        let (stream, read_ahead) = connection.into_parts();
         Some(Opening {
             target: End { stream, read_ahead },
             in_flight: self.in_flight,
@@ -96,10 +95,10 @@ impl UpstreamBody {
 
     /// Sends more of the request, while nobody asks for more of the response.
     pub fn drive_upload(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
+        if let Some(link) = &mut self.link
             && !self.is_switched
         {
-            connection.drive_upload(cx);
+            link.drive_upload(cx);
         }
     }
 
@@ -124,7 +123,7 @@ impl UpstreamBody {
 
     fn finish(&mut self) {
         let in_flight = self.in_flight.take();
-        if let Some(connection) = self.connection.take()
+        if let Some(Link::Http1(connection)) = self.link.take()
             && let Some(target) = in_flight.as_ref().and_then(InFlight::target)
         {
             self.pool.give_back(target.slot, connection, self.idle);
@@ -132,7 +131,7 @@ impl UpstreamBody {
     }
 
     fn fail(&mut self) {
-        self.connection = None;
+        self.link = None;
         self.in_flight = None;
     }
 }
@@ -146,17 +145,17 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let Some(connection) = &mut this.connection else {
+        let Some(link) = &mut this.link else {
             return Poll::Ready(None);
         };
         if this.is_switched {
             return Poll::Ready(None);
         }
-        match connection.poll_body(cx) {
+        match link.poll_body(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                connection.timer.stop();
+                link.timer().stop();
                 // Nothing is asked for behind trailers.
-                if connection.is_body_done() || frame.is_trailers() {
+                if link.is_body_done() || frame.is_trailers() {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -170,10 +169,11 @@ impl Body for UpstreamBody {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                if !connection.timer.is_running() {
-                    connection.timer.start(this.idle);
+                let timer = link.timer();
+                if !timer.is_running() {
+                    timer.start(this.idle);
                 }
-                if connection.timer.poll(cx).is_pending() {
+                if timer.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 let limit = this.idle;
@@ -184,15 +184,15 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.connection {
-            Some(connection) => connection.is_body_done(),
+        match &self.link {
+            Some(link) => link.is_body_done(),
             None => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = match &self.connection {
-            Some(connection) => connection.remaining_body(),
+        let left = match &self.link {
+            Some(link) => link.remaining_body(),
             None => Some(0),
         };
         left.map_or_else(SizeHint::default, SizeHint::with_exact)

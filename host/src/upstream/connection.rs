@@ -12,9 +12,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite as _;
-use tokio::net::TcpStream;
 
-use super::target::Endpoint;
+use super::connect::Endpoint;
 use crate::exchange::body::{BodyError, RequestBody};
 use crate::exchange::trailers;
 use crate::http1::body::{Decoder, Piece, Writer};
@@ -23,11 +22,12 @@ use crate::http1::inbox::Inbox;
 use crate::http1::outbox::{Encoder, Outbox, WrongLength};
 use crate::http1::response::{self, HeadError, Response};
 use crate::timer::Timer;
+use crate::transport::Stream;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     inbox: Inbox,
     outbox: Outbox,
     fields: Vec<Field>,
@@ -44,6 +44,8 @@ pub struct Connection {
     pub timer: Timer,
     /// Exchanges that this connection has carried to their ends.
     pub served: u32,
+    /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there; 0 for none of a name.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -84,17 +86,6 @@ pub struct Form {
     pub is_head: bool,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The name could not be resolved.
-    #[error("name not resolved: {0}")]
-    Dns(io::Error),
-    /// No address of the target took the connection.
-    #[error("no connection: {0}")]
-    Connect(io::Error),
-}
-
 /// Why there is no response's head.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -118,6 +109,9 @@ pub enum Broken {
     /// By its end.
     #[error("it was closed")]
     Closed,
+    /// As an error of HTTP/2 says.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
 }
 
 /// A request that got no answer.
@@ -130,20 +124,9 @@ pub struct Unanswered {
 }
 
 impl Connection {
-    /// Connects. Without a limit of time: that is the caller's.
-    ///
-    /// # Errors
-    /// See [`ConnectError`].
-    pub async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let stream = match endpoint {
-            Endpoint::Address(address) => TcpStream::connect(address)
-                .await
-                .map_err(ConnectError::Connect)?,
-            Endpoint::Name(name, port) => connect_by_name(name, *port).await?,
-        };
-        // Heads and small bodies are written whole; waiting to fill a segment only adds delay.
-        stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-        Ok(Self {
+    /// A connection that is open and has carried nothing.
+    pub fn over(stream: Stream) -> Self {
+        Self {
             stream,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
@@ -155,13 +138,28 @@ impl Connection {
             state: State::Idle,
             timer: Timer::default(),
             served: 0,
-        })
+            generation: 0,
+        }
     }
 
     /// Whether an idle connection was usable when it was looked at last. Enough before it is used: the first thing
     /// that [`Self::poll_head`] does is to look, and nothing is sent where the target has closed meanwhile.
     pub fn was_alive(&self) -> bool {
         self.state == State::Idle && !self.inbox.has_ended && self.inbox.bytes.is_empty()
+    }
+
+    /// Whether it leads to where a new connection would: a name may have got other addresses meanwhile.
+    pub fn leads_to(&mut self, endpoint: &Endpoint) -> bool {
+        let generation = endpoint.generation();
+        if self.generation == generation {
+            return true;
+        }
+        let peer = self.stream.peer_ip();
+        let leads_there = peer.is_none_or(|ip| endpoint.leads_to(ip));
+        if leads_there {
+            self.generation = generation;
+        }
+        leads_there
     }
 
     /// Looks whether an idle connection can still be used. One over which something comes unasked can not.
@@ -173,7 +171,7 @@ impl Connection {
     }
 
     /// The stream, and what was read of it and not used.
-    pub fn into_parts(self) -> (TcpStream, BytesMut) {
+    pub fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream, self.inbox.bytes)
     }
 
@@ -308,7 +306,7 @@ impl Connection {
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), SendError> {
         loop {
             let is_waiting = self.fill_outbox(cx).map_err(SendError::Body)?;
-            if self.outbox.is_empty() {
+            if self.outbox.is_done() {
                 return Ok(());
             }
             let before = self.outbox.len();
@@ -361,7 +359,7 @@ impl Connection {
 
     /// Sends more of the request while the response is not read.
     pub fn drive_upload(&mut self, cx: &mut Context<'_>) {
-        if (self.upload.is_some() || !self.outbox.is_empty()) && self.poll_upload(cx).is_err() {
+        if (self.upload.is_some() || !self.outbox.is_done()) && self.poll_upload(cx).is_err() {
             // The response has begun, and may come to its end.
             self.give_up_upload(cx);
         }
@@ -429,7 +427,7 @@ impl Connection {
     /// The exchange is over; whether the connection can carry another one.
     pub fn end_exchange(&mut self) -> bool {
         // A target that answered before it had the whole request would take the rest of it for the next one.
-        let is_sent = self.upload.is_none() && self.outbox.is_empty() && !self.is_cut_short;
+        let is_sent = self.upload.is_none() && self.outbox.is_done() && !self.is_cut_short;
         let keep_alive = self.state == State::Reading { keep_alive: true };
         self.state = if keep_alive && is_sent && self.body.is_done() {
             self.served += 1;
@@ -462,20 +460,6 @@ impl Upload {
             }
         }
     }
-}
-
-async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses = tokio::net::lookup_host((name, port))
-        .await
-        .map_err(ConnectError::Dns)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(ConnectError::Connect(last))
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connect::Endpoint;
 use super::connection::Connection;
+use super::http2::spares::Spares;
 
 /// Kept connections per target and worker.
 const MAX_IDLE: usize = 256;
@@ -18,6 +20,8 @@ const MAX_IDLE: usize = 256;
 #[derive(Debug, Default)]
 pub struct Pool {
     slots: RefCell<Vec<VecDeque<Idle>>>,
+    /// Those that carry many exchanges, by slot.
+    shared: Vec<Spares>,
 }
 
 #[derive(Debug)]
@@ -37,30 +41,40 @@ impl Pool {
         slots.resize_with(targets, VecDeque::new);
         Self {
             slots: RefCell::new(slots),
+            shared: (0..targets).map(|_| Spares::default()).collect(),
         }
     }
 
     /// Takes over the connections that wait in `old` for these targets.
     pub fn take_over(&self, old: &Self, slots: impl Iterator<Item = usize>) {
+        let old_shared = &old.shared;
         let mut old = old.slots.borrow_mut();
         let mut new = self.slots.borrow_mut();
         for slot in slots {
             if let (Some(from), Some(to)) = (old.get_mut(slot), new.get_mut(slot)) {
                 to.append(from);
             }
+            if let (Some(from), Some(to)) = (old_shared.get(slot), self.shared.get(slot)) {
+                to.take_over(from);
+            }
         }
     }
 
-    /// The connection to a target that was used last and is still open.
-    pub fn take(&self, slot: usize) -> Option<Box<Connection>> {
+    /// The connection to a target that was used last, is still open, and leads to where the target is today.
+    pub fn take(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        while let Some(idle) = stack.pop_back() {
-            if idle.connection.was_alive() {
+        while let Some(mut idle) = stack.pop_back() {
+            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
                 return Some(idle.connection);
             }
         }
         None
+    }
+
+    /// A target's connections that carry many exchanges.
+    pub fn shared(&self, slot: usize) -> Option<&Spares> {
+        self.shared.get(slot)
     }
 
     /// Keeps a connection for about `idle` (and up to the time between two sweeps longer), if it can
@@ -85,6 +99,9 @@ impl Pool {
 
     /// Closes what is too old or has been closed by the target. To be called now and then.
     pub fn sweep(&self, now: Instant) {
+        for shared in &self.shared {
+            shared.sweep(now);
+        }
         for stack in self.slots.borrow_mut().iter_mut() {
             stack.retain_mut(|idle| {
                 let since = now.saturating_duration_since(*idle.seen.get_or_insert(now));

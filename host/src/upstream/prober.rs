@@ -1,22 +1,29 @@
 //! Checks the targets of upstreams with `health`: one thread for all workers, one task for each target.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
 use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::checks::Change;
-use super::connection::{Connection, Form};
+use super::connection::{Connection, Form, Unanswered};
+use super::http2::shared::Shared;
+use super::http2::stream::Stream;
 use super::target::{Target, Upstream};
-use crate::config::{HealthCheck, Probe};
+use crate::config::{HealthCheck, Probe, UpstreamProtocol};
 use crate::exchange::body::RequestBody;
 use crate::http1::outbox::{Encoder, Outbox};
 use crate::server::worker::Update;
 use crate::side_thread::{SideThread, Stopped};
+
+/// How checks call themselves.
+const AGENT: HeaderValue = HeaderValue::from_static("sluicegate-health");
 
 /// Starts to check the targets of each configuration that comes, until the thread is dropped.
 ///
@@ -87,7 +94,7 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
             result.unwrap_or_else(|_| Err(format!("nothing within {:?}", settings.timeout)));
         if let Some(checks) = &upstream.checks {
             let name = &*upstream.name;
-            let address = target.endpoint.to_string();
+            let address = target.way.to_string();
             match (checks.checked(index, result.is_ok()), &result) {
                 (Some(Change::Down), Err(error)) => {
                     tracing::warn!(
@@ -120,17 +127,40 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
 
 /// One check; the error says what was wrong.
 async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
-    let connection = Connection::open(&target.endpoint).await;
-    let mut connection = connection.map_err(|error| error.to_string())?;
+    let stream = target.way.open().await.map_err(|error| error.to_string())?;
+    let never = |_: &mut crate::timer::Timer, _: &mut std::task::Context<'_>| {
+        std::task::Poll::<std::convert::Infallible>::Pending
+    };
     let Probe::Http { path, status } = probe else {
         return Ok(());
     };
+    if target.protocol == UpstreamProtocol::Http2 || stream.alpn() == Some(b"h2") {
+        let place = Shared::begin(stream)
+            .await
+            .map_err(|error| error.to_string())?;
+        let place = place.take_place().ok_or("it takes no streams")?;
+        let mut exchange = Stream::new(place);
+        let request = Request::get(format!(
+            "{}://{}{path}",
+            target.scheme(),
+            String::from_utf8_lossy(target.host.as_bytes())
+        ));
+        let request = request.header(USER_AGENT, AGENT).body(());
+        exchange.begin(
+            request.map_err(|error| error.to_string())?,
+            RequestBody::Empty,
+        );
+        let Ok(sent) = exchange.send(|_, _| {}, never).await;
+        return judge(status, sent.map(|head| head.status));
+    }
+    let mut connection = Connection::over(stream);
     let put_head = |out: &mut Outbox| {
         for part in ["GET ", path.as_str(), " HTTP/1.1\r\n"] {
             out.put(part.as_bytes());
         }
         out.put_field(&HOST, &target.host);
-        out.put(b"user-agent: sluicegate-health\r\nconnection: close\r\n\r\n");
+        out.put_field(&USER_AGENT, &AGENT);
+        out.put(b"connection: close\r\n\r\n");
     };
     let form = Form {
         encoder: Encoder::None,
@@ -138,17 +168,16 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
         is_head: false,
     };
     connection.begin(put_head, RequestBody::Empty, form);
-    let never = |_: &mut crate::timer::Timer, _: &mut std::task::Context<'_>| {
-        std::task::Poll::<std::convert::Infallible>::Pending
-    };
-    let response = match connection.send(|_, _| {}, never).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(unanswered)) => return Err(unanswered.error.to_string()),
-    };
-    let found = response.status.as_u16();
-    if status.contains(&found) {
+    let Ok(sent) = connection.send(|_, _| {}, never).await;
+    judge(status, sent.map(|head| head.status))
+}
+
+/// Whether an answer is the one that a target in order gives.
+fn judge(good: &RangeInclusive<u16>, sent: Result<StatusCode, Unanswered>) -> Result<(), String> {
+    let found = sent.map_err(|unanswered| unanswered.error.to_string())?;
+    if good.contains(&found.as_u16()) {
         Ok(())
     } else {
-        Err(format!("it answered {found}"))
+        Err(format!("it answered {}", found.as_u16()))
     }
 }

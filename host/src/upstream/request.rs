@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
-use http::Method;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
 use super::attempt::Sending;
-use super::connection::{Connection, Form};
+use super::connection::Form;
+use super::link::Link;
 use super::target::Target;
-use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Gate;
 use crate::exchange::trailers::announced;
+use crate::exchange::{Exchange, Failure, RequestHead};
 use crate::http1::grammar::members;
 use crate::http1::outbox::{Encoder, Outbox};
 
@@ -21,11 +22,11 @@ impl Sending<'_> {
     /// asks for the body.
     pub(super) fn begin(
         &self,
-        connection: &mut Connection,
+        link: &mut Link,
         exchange: &Exchange,
         target: &Target,
         mut body: RequestBody,
-    ) -> Option<Rc<Gate>> {
+    ) -> Result<Option<Rc<Gate>>, Failure> {
         let head = &exchange.request;
         let host = match &head.authority {
             Some(authority) => authority,
@@ -51,6 +52,38 @@ impl Sending<'_> {
                 .exact()
                 .map_or(Encoder::Chunked, Encoder::Length)
         };
+        let body = if encoder == Encoder::None {
+            RequestBody::Empty
+        } else {
+            body
+        };
+        let is_done_with = |name: &HeaderName| {
+            let is_expect = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
+            name == HOST || name == CONTENT_LENGTH || is_expect
+        };
+        let connection = match link {
+            Link::Http1(connection) => connection,
+            Link::Http2(stream) => {
+                let mut request = Request::new(());
+                *request.method_mut() = head.method.clone();
+                *request.uri_mut() = uri(head, host, target)?;
+                for (name, value) in &head.headers {
+                    if !is_done_with(name) {
+                        request.headers_mut().append(name, value.clone());
+                    }
+                }
+                let length = match encoder {
+                    Encoder::Length(length) => Some(length),
+                    Encoder::None if head.headers.contains_key(CONTENT_LENGTH) => Some(0),
+                    _ => None,
+                };
+                if let Some(length) = length {
+                    request.headers_mut().insert(CONTENT_LENGTH, length.into());
+                }
+                stream.begin(request, body);
+                return Ok(gate);
+            }
+        };
         let put_head = |out: &mut Outbox| {
             out.put(head.method.as_str().as_bytes());
             out.put(b" ");
@@ -60,11 +93,9 @@ impl Sending<'_> {
             out.put(b" HTTP/1.1\r\n");
             out.put_field(&HOST, host);
             for (name, value) in &head.headers {
-                let is_done_with = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
-                if name == HOST || name == CONTENT_LENGTH || is_done_with {
-                    continue;
+                if !is_done_with(name) {
+                    out.put_field(name, value);
                 }
-                out.put_field(name, value);
             }
             match encoder {
                 Encoder::Length(length) => out.put_length(length),
@@ -79,11 +110,6 @@ impl Sending<'_> {
             }
             out.put(b"\r\n");
         };
-        let body = if encoder == Encoder::None {
-            RequestBody::Empty
-        } else {
-            body
-        };
         let form = Form {
             encoder,
             announced: match encoder {
@@ -93,6 +119,17 @@ impl Sending<'_> {
             is_head: head.method == Method::HEAD,
         };
         connection.begin(put_head, body, form);
-        gate
+        Ok(gate)
     }
+}
+
+/// The target of a request as HTTP/2 has it.
+fn uri(head: &RequestHead, host: &HeaderValue, target: &Target) -> Result<Uri, Failure> {
+    let path: String = head.target.written(&target.base_path).collect();
+    let made = Uri::builder()
+        .scheme(target.scheme())
+        .authority(host.as_bytes())
+        .path_and_query(path)
+        .build();
+    made.map_err(|error| Failure::Internal(format!("no HTTP/2 target: {error}")))
 }

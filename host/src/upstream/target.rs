@@ -1,6 +1,5 @@
 //! An upstream and its targets.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::checks::Checks;
+use super::connect::Way;
+use super::connect::resolve::Resolver;
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
@@ -46,8 +47,10 @@ pub struct Upstream {
 /// One address that requests can be sent to.
 #[derive(Debug)]
 pub struct Target {
-    /// Where to connect.
-    pub endpoint: Endpoint,
+    /// How it is reached.
+    pub way: Way,
+    /// What is spoken to it.
+    pub protocol: config::UpstreamProtocol,
     /// Host for the target's own requests.
     pub host: HeaderValue,
     /// Prefix of every path: "" or "/base".
@@ -57,45 +60,19 @@ pub struct Target {
     in_flight: Arc<AtomicU32>,
 }
 
-/// Where a target's connections go.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Endpoint {
-    /// An address.
-    Address(SocketAddr),
-    /// A name, resolved for each new connection, and a port.
-    Name(Arc<str>, u16),
-}
-
-impl Endpoint {
-    fn of(config: &config::Target) -> Self {
-        match config.host.parse::<IpAddr>() {
-            Ok(address) => Self::Address(SocketAddr::new(address, config.port)),
-            Err(_) => Self::Name(config.host.as_str().into(), config.port),
-        }
-    }
-}
-
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Address(address) => write!(f, "{address}"),
-            Self::Name(name, port) => write!(f, "{name}:{port}"),
-        }
-    }
-}
-
 impl Upstream {
     /// Makes an upstream of its configuration. What is known of a target that `previous` has as well is taken over: whether it is
     /// ejected or down, what is going on there, its place in the pools; and so is what counts for all of them.
-    /// `slots` gives out places to the others.
+    /// `slots` gives out places to the others, `resolver` their names.
     pub fn following(
         name: &str,
         config: &config::Upstream,
         previous: Option<&Self>,
         slots: &mut dyn Iterator<Item = usize>,
+        resolver: &Arc<Resolver>,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
-        let same = same_targets(previous, config);
+        let same = same_targets(previous, config, resolver);
         let targets: Vec<Target> = config
             .targets
             .iter()
@@ -105,10 +82,10 @@ impl Upstream {
                 let before = before.and_then(|(previous, index)| previous.targets.get(index));
                 let slot = before.map_or_else(|| slots.next(), |before| Some(before.slot))?;
                 balancer.add(balance::Target {
-                    name: &format!("{}:{}", target.host, target.port),
+                    name: &target.place.to_string(),
                     weight: target.weight,
                 });
-                Some(Target::new(target, slot, before))
+                Some(Target::new(target, config.protocol, slot, before, resolver))
             })
             .collect();
         balancer.prepare();
@@ -220,36 +197,52 @@ impl Upstream {
 
     fn name_of(&self, index: usize) -> String {
         let target = self.targets.get(index);
-        target.map_or_else(String::new, |target| target.endpoint.to_string())
+        target.map_or_else(String::new, |target| target.way.to_string())
     }
 }
 
 /// For each target of a configuration the index that it has in `previous`: the one with the same URL. How it is written there may
 /// differ, where it leads may not.
-pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> Vec<Option<usize>> {
+pub fn same_targets(
+    previous: Option<&Upstream>,
+    config: &config::Upstream,
+    resolver: &Arc<Resolver>,
+) -> Vec<Option<usize>> {
     let mut left: Vec<(usize, &Target)> = previous
         .into_iter()
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let endpoint = Endpoint::of(target);
-        let position = left.iter().position(|(_, before)| {
-            before.endpoint == endpoint && before.base_path == target.base_path
-        })?;
+        let way = Way::to(target, resolver);
+        let position = left
+            .iter()
+            .position(|(_, before)| before.way == way && before.base_path == target.base_path)?;
         Some(left.swap_remove(position).0)
     };
     config.targets.iter().map(find).collect()
 }
 
 impl Target {
-    fn new(config: &config::Target, slot: usize, before: Option<&Self>) -> Self {
+    fn new(
+        config: &config::Target,
+        protocol: config::UpstreamProtocol,
+        slot: usize,
+        before: Option<&Self>,
+        resolver: &Arc<Resolver>,
+    ) -> Self {
         Self {
-            endpoint: Endpoint::of(config),
+            way: Way::to(config, resolver),
+            protocol,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
             in_flight: before.map_or_else(Arc::default, |before| Arc::clone(&before.in_flight)),
         }
+    }
+
+    /// The scheme of its requests.
+    pub fn scheme(&self) -> &'static str {
+        "http"
     }
 
     /// Exchanges that are going on with this target, over all workers.

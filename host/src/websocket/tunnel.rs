@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::observe::metrics::{Metrics, OpenTunnel};
 use crate::observe::record::Recorded;
 use crate::timer::Timer;
+use crate::transport::Stream;
 use crate::upstream::target::InFlight;
 
 /// One read.
@@ -32,7 +32,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct End {
     /// The stream.
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Bytes that came behind the head.
     pub read_ahead: BytesMut,
 }
@@ -51,15 +51,9 @@ pub struct Opening {
 }
 
 /// Runs a tunnel to its end. An end that sends no more is passed on as what it is: the other direction goes on.
-pub async fn run(client: End, opening: Opening, mut record: Recorded) {
-    let Opening {
-        target,
-        in_flight: _in_flight,
-        idle,
-        metrics,
-    } = opening;
-    let _open = metrics.map(OpenTunnel::new);
-    let (mut client, mut target) = (client, target);
+pub async fn run(mut client: End, mut opening: Box<Opening>, mut record: Recorded) {
+    let _open = opening.metrics.take().map(OpenTunnel::new);
+    let Opening { target, idle, .. } = &mut *opening;
     let mut up = Direction::new(&std::mem::take(&mut client.read_ahead));
     let mut down = Direction::new(&std::mem::take(&mut target.read_ahead));
     let mut timer = Timer::default();
@@ -76,7 +70,7 @@ pub async fn run(client: End, opening: Opening, mut record: Recorded) {
             return Poll::Ready(result);
         }
         if up.moved + down.moved != before || !timer.is_running() {
-            timer.start(idle);
+            timer.start(*idle);
         }
         timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
@@ -86,8 +80,8 @@ pub async fn run(client: End, opening: Opening, mut record: Recorded) {
         Ok(()) => {}
         // A reset is passed on, too: an end in order would say that all has arrived.
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-            let _ = client.stream.set_zero_linger();
-            let _ = target.stream.set_zero_linger();
+            client.stream.reset_when_dropped(true);
+            target.stream.reset_when_dropped(true);
         }
         Err(error) => tracing::debug!("a tunnel ended: {error}"),
     }
@@ -98,6 +92,8 @@ pub async fn run(client: End, opening: Opening, mut record: Recorded) {
 struct Direction {
     /// What the other end did not take at once.
     waiting: BytesMut,
+    /// The other end's stream has taken bytes, and may still hold some of them back.
+    must_flush: bool,
     state: Flow,
     /// Bytes that the other end has taken.
     moved: u64,
@@ -116,6 +112,7 @@ impl Direction {
         Self {
             // A copy: what was read ahead is a part of the buffer that the head was read into, and would keep all of it.
             waiting: BytesMut::from(read_ahead),
+            must_flush: false,
             state: Flow::Open,
             moved: 0,
         }
@@ -125,8 +122,8 @@ impl Direction {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_write_waiting(cx, to))?;
@@ -147,7 +144,7 @@ impl Direction {
     fn poll_write_waiting(
         &mut self,
         cx: &mut Context<'_>,
-        to: &mut TcpStream,
+        to: &mut Stream,
     ) -> Poll<io::Result<()>> {
         while !self.waiting.is_empty() {
             let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting))?;
@@ -156,9 +153,14 @@ impl Direction {
             }
             self.waiting.advance(written);
             self.moved += written as u64;
+            self.must_flush = true;
             if self.waiting.is_empty() {
                 self.waiting = BytesMut::new();
             }
+        }
+        if self.must_flush {
+            ready!(Pin::new(to).poll_flush(cx))?;
+            self.must_flush = false;
         }
         Poll::Ready(Ok(()))
     }
@@ -167,8 +169,8 @@ impl Direction {
     fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut Stream,
+        to: &mut Stream,
         buffer: &mut [u8],
     ) -> Poll<io::Result<()>> {
         let mut read = ReadBuf::new(buffer);
@@ -181,6 +183,7 @@ impl Direction {
         if let Poll::Ready(written) = Pin::new(to).poll_write(cx, rest) {
             let written = written?;
             self.moved += written as u64;
+            self.must_flush = true;
             rest = rest.get(written..).unwrap_or(&[]);
         }
         self.waiting.extend_from_slice(rest);

@@ -59,9 +59,11 @@ fn request_lines() {
 }
 
 #[test]
-fn http_2_with_prior_knowledge_is_refused_not_misread() {
+fn http_2_where_it_is_not_spoken_is_refused_not_misread() {
     let upstream = Upstream::start(|_| Answer::ok("ok"));
-    let gateway = Gateway::in_front_of(&upstream).start();
+    let gateway = Gateway::in_front_of(&upstream)
+        .toml("[[listeners]]\naddress = \"127.0.0.1:0\"\nprotocols = [\"http/1.1\"]")
+        .start();
     let transcript = gateway.raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_eq!(transcript.statuses(), [505]);
     assert_eq!(upstream.connections(), 0);

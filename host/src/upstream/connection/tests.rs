@@ -25,18 +25,19 @@ async fn client() -> (std::net::TcpStream, RequestBody) {
         header: minute,
         idle: minute,
     };
-    let socket = ClientSocket::new(near, limits, timeouts);
+    let socket = ClientSocket::new(near.into(), limits, timeouts);
     let head = poll_fn(|cx| socket.poll_head(cx, false)).await;
     assert!(head.unwrap().is_some());
-    let body = ClientBody::new(&socket, None);
+    let body = ClientBody::of_socket(socket, None);
     (far, RequestBody::Source(body))
 }
 
 /// A connection to a target that has reset it, which nobody here has noticed yet.
 async fn reset() -> Connection {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = Endpoint::Address(listener.local_addr().unwrap());
-    let connection = Connection::open(&endpoint).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let connection = Connection::over(stream.into());
     let (peer, _) = listener.accept().unwrap();
     let peer = socket2::Socket::from(peer);
     peer.set_linger(Some(Duration::ZERO)).unwrap();

@@ -1,0 +1,262 @@
+//! HTTP/2 connections of clients (RFC 9113).
+//!
+//! Each exchange is a task of its own on the worker's thread; the connection's task reads and writes frames. What a client may
+//! make the gateway do is bounded: streams at the same time, bytes of a head, what is received and not taken, and how often
+//! it may take a request back (CVE-2023-44487, "rapid reset").
+//!
+//! - [`request`]: a head, held to the rules of HTTP/1.1
+//! - [`stream`]: the stream of one exchange, and the body that comes over it
+//! - [`answer`]: the response
+
+pub mod answer;
+pub mod request;
+pub mod stream;
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{Method, Request, Version};
+use tokio::task::JoinSet;
+
+use self::answer::{Answer, answer_to_connect};
+use self::stream::Stream;
+use super::LINGER;
+use super::connection::{Context, Watching, switched};
+use super::downstream::Downstream;
+use crate::config::ServerLimits;
+use crate::exchange::failure::Failure;
+use crate::exchange::new_request_id;
+use crate::gateway::{self, Served, Switch};
+use crate::http2::tunnel::Tunnel;
+use crate::observe::failure_log;
+use crate::timer::Timer;
+use crate::transport;
+use crate::websocket::tunnel::End;
+
+/// What one stream may send before it is taken.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What all streams of a connection may send before it is taken.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What waits to be written to one stream.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Requests that a client may take back beyond those that it lets be answered.
+const TAKEN_BACK: i32 = 200;
+
+/// How often a client may still take a request back: as often as it has let one be answered, and [`TAKEN_BACK`] times more.
+#[derive(Debug, Clone)]
+struct Patience(Rc<Cell<i32>>);
+
+impl Patience {
+    fn new() -> Self {
+        Self(Rc::new(Cell::new(TAKEN_BACK)))
+    }
+
+    fn answered(&self) {
+        self.0.set((self.0.get() + 1).min(TAKEN_BACK));
+    }
+
+    fn taken_back(&self) {
+        self.0.set(self.0.get() - 1);
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.get() < 0
+    }
+}
+
+/// Serves a connection as long as it lives.
+pub async fn serve(context: Rc<Context>, stream: transport::Stream, limits: &ServerLimits) {
+    let _watching = Watching::new(&context.worker.drain).await;
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .enable_connect_protocol();
+    let handshake = builder.handshake(stream);
+    let connection = match tokio::time::timeout(limits.header_timeout, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::debug!("no HTTP/2: {error}");
+            return;
+        }
+        Err(_) => return,
+    };
+    let mut exchanges = JoinSet::new();
+    accept(&context, connection, limits, &mut exchanges).await;
+    // They learn from their streams that the connection has ended; what plugins of a hub are told then is theirs to finish.
+    while exchanges.join_next().await.is_some() {}
+}
+
+/// Accepts requests until the connection ends.
+async fn accept(
+    context: &Rc<Context>,
+    mut connection: Connection<transport::Stream, Bytes>,
+    limits: &ServerLimits,
+    exchanges: &mut JoinSet<()>,
+) {
+    let patience = Patience::new();
+    let mut idle = Timer::default();
+    let mut is_ending = false;
+    let ended = poll_fn(|cx| {
+        loop {
+            if !is_ending && context.worker.drain.has_begun() {
+                is_ending = true;
+                connection.graceful_shutdown();
+            }
+            if patience.is_over() {
+                tracing::debug!("a client took back too many requests");
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                // Once more, to have that written.
+                let _ = connection.poll_accept(cx);
+                return Poll::Ready(Ok(()));
+            }
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    let exchange = exchange(
+                        Rc::clone(context),
+                        request,
+                        respond,
+                        limits,
+                        patience.clone(),
+                    );
+                    exchanges.spawn_local(exchange);
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => {}
+            }
+            while let Poll::Ready(Some(_)) = exchanges.poll_join_next(cx) {}
+            if !exchanges.is_empty() {
+                idle.stop();
+                return Poll::Pending;
+            }
+            if !idle.is_running() {
+                idle.start(if is_ending {
+                    LINGER
+                } else {
+                    limits.idle_timeout
+                });
+            }
+            if idle.poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if is_ending {
+                return Poll::Ready(Ok(()));
+            }
+            is_ending = true;
+            connection.graceful_shutdown();
+        }
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!("an HTTP/2 connection broke: {error}");
+    }
+}
+
+/// From a request's head to the last byte of its response, and what comes behind an extended CONNECT.
+fn exchange(
+    context: Rc<Context>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    limits: &ServerLimits,
+    patience: Patience,
+) -> impl Future<Output = ()> + use<> {
+    let (head, receive) = request.into_parts();
+    let received = request::read(head, limits.headers);
+    let idle = limits.idle_timeout;
+    async move {
+        let received = match received {
+            Ok(received) => received,
+            Err(refusal) => {
+                refuse(&context, &mut respond, &refusal.into());
+                return;
+            }
+        };
+        let is_head = received.request.method == Method::HEAD;
+        let length = if received.is_connect {
+            Some(0)
+        } else {
+            received.length
+        };
+        let stream = Stream::new(respond, receive, length, received.expects_continue, idle);
+        let downstream = Downstream::Http2(Rc::clone(&stream));
+        let mut serving = Box::pin(gateway::serve(&context, received.request, downstream));
+        let served = poll_fn(|cx| match serving.as_mut().poll(cx) {
+            Poll::Ready(served) => Poll::Ready(Some(served)),
+            Poll::Pending => stream.poll_gone(cx).map(|()| None),
+        })
+        .await;
+        drop(serving);
+        let Some(Served { response, switch }) = served else {
+            patience.taken_back();
+            return;
+        };
+        if let Some(switch) = switch {
+            Box::pin(switch_over(&stream, response, switch)).await;
+            return;
+        }
+        let response = if received.is_connect {
+            answer_to_connect(response)
+        } else {
+            response
+        };
+        let Ok(mut answer) = Answer::begin(&stream, response, is_head) else {
+            patience.taken_back();
+            return;
+        };
+        match poll_fn(|cx| answer.poll(cx)).await {
+            Ok(()) => patience.answered(),
+            Err(super::answer::Broken::Gone) => patience.taken_back(),
+            Err(super::answer::Broken::Body) => {}
+        }
+    }
+}
+
+/// The stream becomes a tunnel, or a hub's.
+async fn switch_over(
+    stream: &Stream,
+    response: http::Response<crate::observe::record::Recorded>,
+    switch: Switch,
+) {
+    let (head, record) = answer_to_connect(response).into_parts();
+    let mut response = http::Response::new(());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    crate::exchange::hop_by_hop::strip(response.headers_mut());
+    let send = stream.respond().send_response(response, false);
+    let (Ok(send), Some(receive)) = (send, stream.take_receive()) else {
+        return;
+    };
+    let client = End {
+        stream: transport::Stream::Http2(Box::new(Tunnel::new(send, receive))),
+        read_ahead: bytes::BytesMut::new(),
+    };
+    switched(switch, record, client).await;
+}
+
+/// Answers a head that is no request.
+fn refuse(context: &Context, respond: &mut SendResponse<Bytes>, failure: &Failure) {
+    let generation = Rc::clone(&context.worker.generation.borrow());
+    if let Some(metrics) = &generation.snapshot.metrics {
+        metrics.failed(failure.error_type());
+    }
+    let request_id = new_request_id();
+    failure_log::failed(&request_id, failure);
+    let (mut head, body) = failure.respond(&request_id, false).into_parts();
+    head.version = Version::HTTP_2;
+    let response = http::Response::from_parts(head, ());
+    if let Ok(mut send) = respond.send_response(response, false)
+        && let Err(error) = send.send_data(body, true)
+    {
+        tracing::debug!("a refusal was not sent: {error}");
+    }
+}

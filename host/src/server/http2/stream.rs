@@ -1,0 +1,198 @@
+//! One exchange of an HTTP/2 connection: the stream that its request came over and its response goes to.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::exchange::failure::ClientFailure;
+use crate::exchange::hop_by_hop;
+use crate::http1::body::Piece;
+use crate::timer::Timer;
+
+/// Interim responses of one exchange: an upstream may not make the gateway hoard.
+const MOST_INTERIM: usize = 64 * 1024;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Stream {
+    respond: RefCell<SendResponse<Bytes>>,
+    receive: RefCell<Option<RecvStream>>,
+    /// Of the request's body, where it was said.
+    length: Option<u64>,
+    /// Whether the client waits with its body until it is asked for it.
+    expects_continue: bool,
+    /// Between two pieces of the body.
+    idle: Duration,
+    /// Bytes of interim responses.
+    interim: Cell<usize>,
+}
+
+impl Stream {
+    /// Of the two halves of a stream, and what the request's head says about its body.
+    pub fn new(
+        respond: SendResponse<Bytes>,
+        receive: RecvStream,
+        length: Option<u64>,
+        expects_continue: bool,
+        idle: Duration,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            respond: RefCell::new(respond),
+            receive: RefCell::new(Some(receive)),
+            length,
+            expects_continue,
+            idle,
+            interim: Cell::new(0),
+        })
+    }
+
+    /// How long the body is that has not been taken, where that is known.
+    pub fn remaining_body(&self) -> Option<u64> {
+        match &*self.receive.borrow() {
+            Some(receive) if !receive.is_end_stream() => self.length,
+            _ => Some(0),
+        }
+    }
+
+    /// The request's body; once.
+    pub fn take_incoming(self: &Rc<Self>) -> Option<Incoming> {
+        Some(Incoming {
+            receive: self.take_receive()?,
+            is_asked_for: !self.expects_continue,
+            left: self.length,
+            has_ended: false,
+            timer: Timer::default(),
+            stream: Rc::clone(self),
+        })
+    }
+
+    /// What the client sends, as it is; once.
+    pub fn take_receive(&self) -> Option<RecvStream> {
+        self.receive.take()
+    }
+
+    /// The half that the response goes to.
+    pub fn respond(&self) -> std::cell::RefMut<'_, SendResponse<Bytes>> {
+        self.respond.borrow_mut()
+    }
+
+    /// How long a client may take nothing of its response.
+    pub fn idle_timeout(&self) -> Duration {
+        self.idle
+    }
+
+    /// Before the response: whether the client wants none any more.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.respond.borrow_mut().poll_reset(cx).map(|_| ())
+    }
+
+    /// See [`crate::server::downstream::Downstream::push_interim`].
+    pub fn push_interim(&self, status: StatusCode, headers: &HeaderMap) {
+        let mut headers = headers.clone();
+        hop_by_hop::strip(&mut headers);
+        headers.remove(CONTENT_LENGTH);
+        let bytes = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            name.as_str().len() + value.len()
+        };
+        let size = self.interim.get() + 64 + headers.iter().map(bytes).sum::<usize>();
+        if size > MOST_INTERIM {
+            return;
+        }
+        self.interim.set(size);
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        if let Err(error) = self.respond.borrow_mut().send_informational(response) {
+            tracing::debug!("an interim response was not sent: {error}");
+        }
+    }
+}
+
+/// A request's body as it comes.
+#[derive(Debug)]
+pub struct Incoming {
+    stream: Rc<Stream>,
+    receive: RecvStream,
+    is_asked_for: bool,
+    left: Option<u64>,
+    has_ended: bool,
+    timer: Timer,
+}
+
+impl Incoming {
+    /// The next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// The body broke off, or stopped coming.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ClientFailure>>> {
+        loop {
+            if self.has_ended {
+                return Poll::Ready(None);
+            }
+            match self.receive.poll_data(cx) {
+                Poll::Ready(Some(Ok(data))) => {
+                    self.timer.stop();
+                    self.is_asked_for = true;
+                    let flow = self.receive.flow_control();
+                    // Who asks for the next piece has passed this one on.
+                    if flow.release_capacity(data.len()).is_err() {
+                        return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
+                    }
+                    self.has_ended = self.receive.is_end_stream();
+                    if let Some(left) = &mut self.left {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                    if !data.is_empty() {
+                        return Poll::Ready(Some(Ok(Piece::Data(data))));
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    return Poll::Ready(Some(Err(ClientFailure::BodyBroken)));
+                }
+                Poll::Ready(None) => match self.receive.poll_trailers(cx) {
+                    Poll::Ready(trailers) => {
+                        self.has_ended = true;
+                        return Poll::Ready(match trailers {
+                            Ok(trailers) => trailers.map(|trailers| Ok(Piece::Trailers(trailers))),
+                            Err(_) => Some(Err(ClientFailure::BodyBroken)),
+                        });
+                    }
+                    Poll::Pending => return self.poll_timer(cx),
+                },
+                Poll::Pending => {
+                    if !std::mem::replace(&mut self.is_asked_for, true) {
+                        self.stream
+                            .push_interim(StatusCode::CONTINUE, &HeaderMap::new());
+                    }
+                    return self.poll_timer(cx);
+                }
+            }
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, ClientFailure>>> {
+        if !self.timer.is_running() {
+            self.timer.start(self.stream.idle);
+        }
+        self.timer
+            .poll(cx)
+            .map(|()| Some(Err(ClientFailure::Timeout)))
+    }
+
+    /// Whether nothing is left to come.
+    pub fn is_done(&self) -> bool {
+        self.has_ended || self.receive.is_end_stream()
+    }
+
+    /// How much is left to come, where that is known.
+    pub fn remaining(&self) -> Option<u64> {
+        if self.is_done() { Some(0) } else { self.left }
+    }
+}

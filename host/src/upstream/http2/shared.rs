@@ -1,0 +1,154 @@
+//! One connection, and how many exchanges it carries.
+
+use std::cell::Cell;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use h2::client::{Builder, SendRequest};
+use tokio::time::Instant;
+
+use crate::http1::response::MAX_BYTES;
+use crate::transport::Stream;
+use crate::upstream::connect::Endpoint;
+
+/// What a target may send of one response before it is taken.
+const STREAM_WINDOW: u32 = 512 * 1024;
+/// What a target may send of all responses before it is taken.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What waits to be written of one request's body.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Shared {
+    send: SendRequest<Bytes>,
+    in_use: Cell<usize>,
+    served: Cell<bool>,
+    is_over: Cell<bool>,
+    /// Where it leads; `None`: to no address.
+    peer: Option<IpAddr>,
+    /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there.
+    generation: Cell<u64>,
+    /// When it was first seen without exchanges, since the last one.
+    idle_since: Cell<Option<Instant>>,
+}
+
+/// A place on a connection, until it is dropped.
+#[derive(Debug)]
+pub struct Place(Rc<Shared>);
+
+impl Shared {
+    /// Begins HTTP/2 on a stream. A task of the worker drives the connection until it ends.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub async fn begin(stream: Stream) -> Result<Rc<Self>, h2::Error> {
+        let mut builder = Builder::new();
+        builder
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(MAX_BYTES as u32)
+            .enable_push(false);
+        let peer = stream.peer_ip();
+        let (send, connection) = builder.handshake(stream).await?;
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("an HTTP/2 connection to a target ended: {error}");
+            }
+        });
+        Ok(Rc::new(Self {
+            send,
+            in_use: Cell::new(0),
+            served: Cell::new(false),
+            is_over: Cell::new(false),
+            peer,
+            generation: Cell::new(0),
+            idle_since: Cell::new(None),
+        }))
+    }
+
+    /// A place for an exchange, if the connection can carry one more.
+    pub fn take_place(self: &Rc<Self>) -> Option<Place> {
+        if !self.is_usable() || self.in_use.get() >= self.send.current_max_send_streams() {
+            return None;
+        }
+        self.in_use.set(self.in_use.get() + 1);
+        self.idle_since.set(None);
+        Some(Place(Rc::clone(self)))
+    }
+
+    /// Whether new exchanges can be begun, as far as is known.
+    pub fn is_usable(&self) -> bool {
+        if self.is_over.get() {
+            return false;
+        }
+        // After a GOAWAY or the connection's end there is an error. Pending: all streams are in use.
+        let polled = self
+            .send
+            .clone()
+            .poll_ready(&mut Context::from_waker(Waker::noop()));
+        if matches!(polled, Poll::Ready(Err(_))) {
+            self.is_over.set(true);
+        }
+        !self.is_over.get()
+    }
+
+    /// Whether it leads to where a new connection would: a name may have got other addresses meanwhile.
+    pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        let generation = endpoint.generation();
+        if self.generation.get() == generation {
+            return true;
+        }
+        let leads_there = self.peer.is_none_or(|ip| endpoint.leads_to(ip));
+        if leads_there {
+            self.generation.set(generation);
+        }
+        leads_there
+    }
+
+    /// Exchanges that it carries.
+    pub fn in_use(&self) -> usize {
+        self.in_use.get()
+    }
+
+    /// Since when nothing has been going on, as far as was looked.
+    pub fn idle_since(&self, now: Instant) -> Option<Instant> {
+        if self.in_use.get() > 0 {
+            return None;
+        }
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        Some(since)
+    }
+}
+
+impl Place {
+    /// For sending the request.
+    pub fn sender(&self) -> SendRequest<Bytes> {
+        self.0.send.clone()
+    }
+
+    /// Whether the connection has brought a response before.
+    pub fn is_reused(&self) -> bool {
+        self.0.served.get()
+    }
+
+    /// A response has come.
+    pub fn served(&self) {
+        self.0.served.set(true);
+    }
+
+    /// No other exchange is to be begun on this connection. Those that have begun go on.
+    pub fn retire(&self) {
+        self.0.is_over.set(true);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_use.set(self.0.in_use.get() - 1);
+    }
+}

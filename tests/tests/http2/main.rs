@@ -1,0 +1,10 @@
+//! HTTP/2 as the gateway speaks it to its clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod exchanges;
+mod upstream;
