@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream, UpstreamProtocol};
 use super::reader::{Node, Section};
-use super::{health, limits, name, retries, target};
+use super::{health, limits, name, retries, target, via};
 
 pub(super) fn read(root: &mut Section<'_>) -> BTreeMap<String, Upstream> {
     let mut upstreams = BTreeMap::new();
@@ -34,6 +34,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
     let protocol = section
         .read("protocol", |node| node.choice(&PROTOCOLS))
         .unwrap_or_default();
+    let via = via::read(&mut section);
     connection(&mut section);
     section.finish();
 
@@ -66,6 +67,7 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         limits,
         outliers,
         health,
+        via,
     })
 }
 
@@ -156,20 +158,8 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
     timeouts
 }
 
-/// How targets are reached. There is one way so far; to take another than the one that was asked for
-/// would send in the clear, or past a proxy, what was not meant to go there.
+/// What is asked for and not there yet: to do without it would send in the clear what was not meant to go there.
 fn connection(upstream: &mut Section<'_>) {
-    // The address of a proxy may hold a password, and is not repeated.
-    if let Some(via) = upstream.take("via")
-        && via.as_str() != Some("direct")
-    {
-        via.problem("forward proxies are not part of this version; allowed: \"direct\"");
-    }
-    if let Some(mode) = upstream.take("via_mode")
-        && mode.choice(&[("auto", false), ("connect", true)]) == Some(true)
-    {
-        mode.warning("accepted, but forward proxies are not part of this version: targets are connected to directly");
-    }
     if let Some(tls) = upstream.take("tls") {
         tls.problem("TLS to targets is not part of this version");
     }
@@ -319,16 +309,10 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_a_warning() {
-        for (text, expected) in [
-            (
-                "hash_on = \"path\"",
-                "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
-            ),
-            (
-                "via_mode = \"connect\"",
-                "3: upstreams.u.via_mode: accepted, but forward proxies are not part of this version: targets are connected to directly",
-            ),
-        ] {
+        for (text, expected) in [(
+            "hash_on = \"path\"",
+            "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
+        )] {
             assert_eq!(warned(&format!("{TARGETS}{text}")).1, [expected], "{text}");
         }
         let (_, warnings) = warned("[upstreams.u]\ntargets = [{ url = \"http://a\", weight = 2 }]");
@@ -361,11 +345,6 @@ mod tests {
                 "3: upstreams.u.timeouts.conect: unknown key; did you mean \"connect\"?".to_owned(),
             ),
             ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"h2\", \"auto\"".to_owned()),
-            (
-                "via = \"http://user:hunter2@proxy:3128\"",
-                "3: upstreams.u.via: forward proxies are not part of this version; allowed: \"direct\"".to_owned(),
-            ),
-            ("via_mode = \"tunnel\"", "3: upstreams.u.via_mode: found \"tunnel\"; allowed: \"auto\", \"connect\"".to_owned()),
             ("tls = {}", "3: upstreams.u.tls: TLS to targets is not part of this version".to_owned()),
             ("balancer = 1", "3: upstreams.u.balancer: unknown key; did you mean \"balance\"?".to_owned()),
         ] {

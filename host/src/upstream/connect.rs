@@ -7,11 +7,17 @@ mod clock;
 pub mod dial;
 pub mod resolve;
 
+pub mod proxied;
+pub mod proxy;
+
 use std::io;
 use std::sync::Arc;
 
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
+
+use proxied::{Absolute, Proxied};
+use proxy::ProxyError;
 
 use crate::config::{self, Place};
 use crate::transport::Stream;
@@ -21,6 +27,8 @@ use crate::transport::Stream;
 pub struct Way {
     /// Where it leads.
     pub endpoint: Endpoint,
+    /// Through which forward proxy; `None`: directly.
+    pub proxied: Option<Proxied>,
 }
 
 /// Why there is no connection.
@@ -32,6 +40,9 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// There is no way through the forward proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// HTTP/2 was to be spoken, and the target speaks something else.
     #[error("it does not speak HTTP/2")]
     NotHttp2,
@@ -41,26 +52,52 @@ pub enum ConnectError {
 }
 
 impl Way {
-    /// To a target of a configuration.
-    pub fn to(target: &config::Target, resolver: &Arc<Resolver>) -> Self {
+    /// To a target of an upstream of a configuration.
+    pub fn to(
+        target: &config::Target,
+        upstream: &config::Upstream,
+        resolver: &Arc<Resolver>,
+    ) -> Self {
         let endpoint = match &target.place {
             Place::Network { host, port } => Endpoint::at(host, *port, resolver),
             Place::Unix(path) => Endpoint::Unix(Arc::clone(path)),
         };
-        Self { endpoint }
+        let proxied = Proxied::to(target, upstream, resolver);
+        Self { endpoint, proxied }
     }
 
-    /// What is dialled. Whether kept connections still lead there, and what who connects waits for, is asked of this one.
+    /// What is dialled: the proxy, where there is one. Whether kept connections still lead there, and what who connects waits
+    /// for, is asked of this one.
     pub fn first_hop(&self) -> &Endpoint {
-        &self.endpoint
+        match &self.proxied {
+            None => &self.endpoint,
+            Some(proxied) => proxied.endpoint(),
+        }
     }
 
-    /// Connects, up to where HTTP is spoken. Without a limit of time: that is the caller's.
+    /// Connects, up to where HTTP is spoken to the target. Without a limit of time: that is the caller's.
     ///
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        self.first_hop().dial().await
+        Ok(match &self.proxied {
+            None => self.endpoint.dial().await?,
+            Some(proxied) => proxied.tunnel(&self.endpoint).await?,
+        })
+    }
+
+    /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need
+    /// for that. `None`: they go over connections of [`Self::open`], as upgrades do in any case.
+    pub fn absolute(&self) -> Option<Absolute<'_>> {
+        self.proxied.as_ref()?.absolute()
+    }
+
+    /// The target with the proxy that leads to it, for messages.
+    pub fn described(&self) -> String {
+        match &self.proxied {
+            None => self.to_string(),
+            Some(proxied) => format!("{self} through forward proxy {}", proxied.name()),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl Upstream {
                     name: &target.place.to_string(),
                     weight: target.weight,
                 });
-                Some(Target::new(target, config.protocol, slot, before, resolver))
+                Some(Target::new(target, config, slot, before, resolver))
             })
             .collect();
         balancer.prepare();
@@ -201,8 +201,8 @@ impl Upstream {
     }
 }
 
-/// For each target of a configuration the index that it has in `previous`: the one with the same URL. How it is written there may
-/// differ, where it leads may not.
+/// For each target of a configuration the index that it has in `previous`: the one with the same URL and the same way to
+/// it. How the URL is written may differ, where it leads may not.
 pub fn same_targets(
     previous: Option<&Upstream>,
     config: &config::Upstream,
@@ -213,7 +213,7 @@ pub fn same_targets(
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let way = Way::to(target, resolver);
+        let way = Way::to(target, config, resolver);
         let position = left
             .iter()
             .position(|(_, before)| before.way == way && before.base_path == target.base_path)?;
@@ -225,14 +225,14 @@ pub fn same_targets(
 impl Target {
     fn new(
         config: &config::Target,
-        protocol: config::UpstreamProtocol,
+        upstream: &config::Upstream,
         slot: usize,
         before: Option<&Self>,
         resolver: &Arc<Resolver>,
     ) -> Self {
         Self {
-            way: Way::to(config, resolver),
-            protocol,
+            way: Way::to(config, upstream, resolver),
+            protocol: upstream.protocol,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
