@@ -17,6 +17,7 @@ use crate::plugin::registry::{Progress, Registry};
 use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
 use crate::upstream::connect::Way;
+use crate::upstream::connect::resolve::Resolver;
 use crate::upstream::target::{Target, Upstream, same_targets};
 
 /// See the module's documentation.
@@ -36,6 +37,8 @@ pub struct Snapshot {
     pub hubs: Vec<Arc<Hub>>,
     /// Their layers of plugins, outermost first: indices of the registry's layers.
     pub hub_layers: Vec<Vec<usize>>,
+    /// Resolves the names of their targets.
+    resolver: Arc<Resolver>,
     /// The upstreams.
     pub upstreams: Vec<Arc<Upstream>>,
     upstream_names: HashMap<String, usize>,
@@ -85,7 +88,11 @@ impl Snapshot {
         progress: Progress<'_>,
     ) -> Result<Self, Vec<Problem>> {
         let registry = Registry::load(config, previous.map(|old| &old.registry), progress)?;
-        let upstreams = upstreams(config, previous);
+        let resolver = previous
+            .map(|previous| &previous.resolver)
+            .filter(|resolver| *resolver.settings() == config.server.resolver)
+            .map_or_else(|| Resolver::new(config.server.resolver.clone()), Arc::clone);
+        let upstreams = upstreams(config, previous, &resolver);
         let upstream_names: HashMap<String, usize> = config
             .upstreams
             .keys()
@@ -168,6 +175,7 @@ impl Snapshot {
             routes,
             hubs,
             hub_layers,
+            resolver,
             slots: targets_of(&upstreams)
                 .map(|target| target.slot + 1)
                 .max()
@@ -192,6 +200,11 @@ impl Snapshot {
             .map(|target| target.slot)
     }
 
+    /// The targets of all upstreams.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        targets_of(&self.upstreams)
+    }
+
     /// A snapshot without routes, for where there is no exchange.
     pub fn empty() -> Arc<Self> {
         static EMPTY: LazyLock<Arc<Snapshot>> = LazyLock::new(|| {
@@ -214,6 +227,7 @@ impl Snapshot {
                 routes: Vec::new(),
                 hubs: Vec::new(),
                 hub_layers: Vec::new(),
+                resolver: Resolver::new(config::Resolver::default()),
                 upstreams: Vec::new(),
                 upstream_names: HashMap::new(),
                 upstream_configs: Vec::new(),
@@ -288,7 +302,11 @@ fn targets_of(upstreams: &[Arc<Upstream>]) -> impl Iterator<Item = &Target> {
 
 /// The upstreams: those that have not changed, and new ones. A target of a new one that was there before under the same upstream's
 /// name goes on as it was; the others get the slots that are free.
-fn upstreams(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Upstream>> {
+fn upstreams(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    resolver: &Arc<Resolver>,
+) -> Vec<Arc<Upstream>> {
     let before = |name: &String| {
         let previous = previous?;
         let index = previous.upstream_named(name)?;
@@ -302,20 +320,26 @@ fn upstreams(config: &Config, previous: Option<&Snapshot>) -> Vec<Arc<Upstream>>
         let Some((before, _)) = before(name) else {
             continue;
         };
-        let same = same_targets(Some(before), upstream);
+        let same = same_targets(Some(before), upstream, resolver);
         let kept = same.into_iter().flatten();
         let kept = kept.filter_map(|index| before.targets.get(index));
         taken.extend(kept.map(|target| target.slot));
     }
     let mut free = (0..).filter(|slot| !taken.contains(slot));
+    let is_resolved_as_before =
+        previous.is_some_and(|previous| Arc::ptr_eq(&previous.resolver, resolver));
     config
         .upstreams
         .iter()
         .map(|(name, upstream)| match before(name) {
-            Some((before, config)) if config == upstream => Arc::clone(before),
+            Some((before, config)) if config == upstream && is_resolved_as_before => {
+                Arc::clone(before)
+            }
             before => {
                 let before = before.map(|(before, _)| &**before);
-                Arc::new(Upstream::following(name, upstream, before, &mut free))
+                Arc::new(Upstream::following(
+                    name, upstream, before, &mut free, resolver,
+                ))
             }
         })
         .collect()

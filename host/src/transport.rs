@@ -4,6 +4,7 @@
 //! trait object: the commonest kind, plain TCP, costs a comparison.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -62,6 +63,16 @@ impl Stream {
             },
             Self::Http2(stream) => stream.reset_when_dropped(is_reset),
             Self::Begun(stream) => stream.rest.reset_when_dropped(is_reset),
+        }
+    }
+
+    /// The address of the other end; a unix socket has none, nor has one of several streams of a connection.
+    pub fn peer_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Self::Unix(_) | Self::Http2(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.peer_ip(),
+            Self::Begun(stream) => stream.rest.peer_ip(),
         }
     }
 

@@ -14,6 +14,7 @@
 //! - [`Process`]: the gateway's binary, in a process of its own
 //! - [`Upstream`], [`RawUpstream`], [`Holding`], [`Refusing`], [`TargetProcess`]: what stands behind it
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
+//! - [`UnixUpstream`]: an upstream at a unix socket; [`DnsServer`]: names for upstreams
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
 //! - [`http2`]: a client of HTTP/2
 //! - [`Wire`]: one end of a connection, down to the bytes
@@ -29,6 +30,7 @@
 
 mod answer;
 mod browser;
+mod dns;
 mod gateway;
 mod head;
 mod holding;
@@ -40,12 +42,14 @@ mod redis;
 mod request;
 mod socket;
 mod target_process;
+mod unix;
 mod upstream;
 mod wait;
 mod wire;
 
 pub use answer::Answer;
 pub use browser::{Browser, Window};
+pub use dns::{DnsServer, Says};
 pub use gateway::{Gateway, GatewayBuilder};
 pub use head::Head;
 pub use holding::Holding;
@@ -56,6 +60,7 @@ pub use redis::RedisServer;
 pub use request::RequestBuilder;
 pub use socket::{Frame, WebSocket, frame};
 pub use target_process::TargetProcess;
+pub use unix::UnixUpstream;
 pub use upstream::{RawUpstream, Received, Refusing, Upstream};
 pub use wait::{LIMIT, Signal, wait_until};
 pub use wire::Wire;

@@ -60,9 +60,17 @@ pub struct Upstream {
 impl Upstream {
     /// Starts one; each connection is served by a thread of its own.
     pub fn start(script: impl Fn(Received) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    /// As [`Self::start`], at this address.
+    pub fn start_at(
+        address: SocketAddr,
+        script: impl Fn(Received) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let received = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&received);
-        let listening = Listening::start(move |wire, connection| {
+        let listening = Listening::start_at(address, move |wire, connection| {
             serve(wire, connection, &script, &record);
         });
         Self {
@@ -229,7 +237,14 @@ struct Listening {
 
 impl Listening {
     fn start(script: impl Fn(&mut Wire, usize) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&mut Wire, usize) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).expect("a free port");
         let listening = Self {
             address: listener.local_addr().expect("an address"),
             stopping: Arc::default(),

@@ -23,6 +23,7 @@ mod problem;
 mod quantity;
 mod reader;
 mod report;
+mod resolver;
 mod retries;
 mod route;
 mod server;
@@ -46,6 +47,8 @@ pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
 use reader::Section;
 use report::Report;
+pub use resolver::Resolver;
+pub use target::Place;
 pub use via::model::*;
 
 /// What names and relative paths of the file refer to.

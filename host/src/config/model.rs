@@ -55,6 +55,8 @@ pub struct Server {
     pub plugins: Vec<PluginUse>,
     /// `server.limits`
     pub limits: ServerLimits,
+    /// `server.resolver`
+    pub resolver: super::Resolver,
 }
 
 /// `server.limits`
@@ -399,11 +401,9 @@ pub enum HashOn {
 /// `upstreams.NAME.targets[]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port; 80 where the URL has none.
-    pub port: u16,
-    /// What goes into Host when the client's is not preserved: as written in the URL.
+    /// Where it listens.
+    pub place: super::Place,
+    /// What goes into Host when the client's is not preserved: as written in the URL, "localhost" for a unix socket.
     pub authority: Arc<str>,
     /// The path that request paths are joined to: "" or "/base", never with a slash at its end.
     pub base_path: Arc<str>,

@@ -10,6 +10,7 @@ use super::Scope;
 use super::model::{Server, ServerLimits};
 use super::plugin_use;
 use super::reader::{Node, Section};
+use super::resolver;
 
 /// More threads than any machine of today has cores; a number above it is a typing mistake.
 const MOST_WORKERS: usize = 1024;
@@ -39,6 +40,7 @@ pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> Server {
             .read("plugins", |node| plugin_use::read_all(node, scope))
             .unwrap_or_default(),
         limits: limits(&mut section),
+        resolver: resolver::read(&mut section),
     };
     section.finish();
     server
@@ -224,7 +226,7 @@ mod tests {
             ),
             (
                 "threads = 5",
-                "1: server.threads: unknown key; allowed here: drain_delay, limits, plugins, shutdown_grace, trusted_proxies, watch, workers",
+                "1: server.threads: unknown key; allowed here: drain_delay, limits, plugins, resolver, shutdown_grace, trusted_proxies, watch, workers",
             ),
         ] {
             assert_eq!(refused(&format!("server.{line}")), [expected], "{line}");

@@ -1,6 +1,7 @@
 //! `upstreams.NAME.targets`
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::hostname::{self, is_host};
@@ -8,6 +9,49 @@ use super::model::Target;
 use super::reader::{Node, Section, quoted};
 
 const EXAMPLE: &str = r#"a table such as { url = "http://127.0.0.1:9001" }"#;
+
+const URL: &str = "http://host[:port][/base] or unix:/path/of/socket[:/base]";
+
+/// What the address of a unix socket has room for (unix(7), `sun_path`, without the zero at its end).
+const LONGEST_SOCKET: usize = 107;
+
+/// Where a target listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At a port.
+    Network {
+        /// Host name or address, without brackets.
+        host: String,
+        /// 80 where the URL has none.
+        port: u16,
+    },
+    /// At a unix socket, whose path is absolute.
+    Unix(Arc<Path>),
+}
+
+impl Place {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Network { host, port },
+                Self::Network {
+                    host: other,
+                    port: other_port,
+                },
+            ) => host.eq_ignore_ascii_case(other) && port == other_port,
+            _ => self == other,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Network { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
 
 pub(super) fn read_all(upstream: &mut Section<'_>) -> Vec<Target> {
     let Some(node) = upstream.require("targets", r#"[{ url = "http://host:port" }, ...]"#) else {
@@ -33,14 +77,12 @@ pub(super) fn read_all(upstream: &mut Section<'_>) -> Vec<Target> {
 }
 
 fn is_same(one: &Target, other: &Target) -> bool {
-    one.host.eq_ignore_ascii_case(&other.host)
-        && one.port == other.port
-        && one.base_path == other.base_path
+    one.place.is_same(&other.place) && one.base_path == other.base_path
 }
 
 fn target(item: &Node<'_>) -> Option<Target> {
     let mut section = item.section(EXAMPLE)?;
-    let url = section.require("url", "http://host[:port][/base]");
+    let url = section.require("url", URL);
     let weight = section
         .read("weight", |node| node.whole(1..=65_535))
         .and_then(NonZeroU32::new);
@@ -48,14 +90,13 @@ fn target(item: &Node<'_>) -> Option<Target> {
     let node = url?;
     match parse_url(node.string()?) {
         Ok(url) => Some(Target {
-            host: url.host.to_owned(),
-            port: url.port,
+            place: url.place,
             authority: Arc::from(url.authority),
             base_path: Arc::from(url.base_path),
             weight: weight.unwrap_or(NonZeroU32::MIN),
         }),
         Err(reason) => {
-            node.problem(format!("{reason}; expected http://host[:port][/base]"));
+            node.problem(format!("{reason}; expected {URL}"));
             None
         }
     }
@@ -63,16 +104,19 @@ fn target(item: &Node<'_>) -> Option<Target> {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Url<'a> {
-    /// Without brackets.
-    host: &'a str,
-    port: u16,
+    place: Place,
     authority: &'a str,
     base_path: &'a str,
 }
 
-/// `http://` only, and no more of RFC 3986 than a target has use for. What is wrong is told in pieces that
+/// `http://` and `unix:` only, and no more of RFC 3986 than a target has use for. What is wrong is told in pieces that
 /// cannot hold a password.
 fn parse_url(text: &str) -> Result<Url<'_>, String> {
+    if let Some((scheme, rest)) = text.split_once(':')
+        && scheme.eq_ignore_ascii_case("unix")
+    {
+        return unix(rest);
+    }
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err("found no scheme".to_owned());
     };
@@ -89,20 +133,64 @@ fn parse_url(text: &str) -> Result<Url<'_>, String> {
     if authority.contains('@') {
         return Err("found a user name or password".to_owned());
     }
+    let base_path = base_path(path)?;
+    let (host, port) = host_and_port(authority)?;
+    Ok(Url {
+        place: Place::Network {
+            host: host.to_owned(),
+            port,
+        },
+        authority,
+        base_path,
+    })
+}
+
+/// `unix:/path[:/base]`, as nginx writes it: a path of a file, in which nothing is percent-encoded.
+fn unix(text: &str) -> Result<Url<'_>, String> {
+    let (path, base) = text.split_once(':').unwrap_or((text, ""));
+    let wrong = if !path.starts_with('/') {
+        Some("is not absolute")
+    } else if path.ends_with('/') {
+        Some("is a folder")
+    } else if path.contains('\0') {
+        Some("holds a zero byte")
+    } else {
+        None
+    };
+    if let Some(wrong) = wrong {
+        return Err(format!("found the path {}, which {wrong}", quoted(path)));
+    }
+    // Also as `unix:///path`, which other programs want.
+    let path = format!("/{}", path.trim_start_matches('/'));
+    if path.len() > LONGEST_SOCKET {
+        return Err(format!(
+            "found a path of {} bytes; the address of a unix socket holds {LONGEST_SOCKET}",
+            path.len()
+        ));
+    }
+    if !base.is_empty() && !base.starts_with('/') {
+        return Err(format!(
+            "found {} behind the socket's path, which is not a path",
+            quoted(base)
+        ));
+    }
+    Ok(Url {
+        place: Place::Unix(Path::new(&path).into()),
+        // There is no name that a client could have used; nginx and HAProxy send this one.
+        authority: "localhost",
+        base_path: base_path(base)?,
+    })
+}
+
+fn base_path(path: &str) -> Result<&str, String> {
     if path.contains('#') {
         return Err("found a fragment (\"#\")".to_owned());
     }
     if path.contains('?') {
         return Err("found a query (\"?\")".to_owned());
     }
-    let (host, port) = host_and_port(authority)?;
     check_path(path)?;
-    Ok(Url {
-        host,
-        port,
-        authority,
-        base_path: path.trim_end_matches('/'),
-    })
+    Ok(path.trim_end_matches('/'))
 }
 
 fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
@@ -205,14 +293,38 @@ mod tests {
             assert_eq!(
                 parse_url(text),
                 Ok(Url {
-                    host,
-                    port,
+                    place: Place::Network {
+                        host: host.to_owned(),
+                        port,
+                    },
                     authority,
                     base_path
                 }),
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn unix_sockets() {
+        let longest = format!("unix:/{}", "a".repeat(LONGEST_SOCKET - 1));
+        for (text, path, base_path) in [
+            ("unix:/run/app.sock", "/run/app.sock", ""),
+            ("UNIX:///run/my app?.sock:/", "/run/my app?.sock", ""),
+            ("unix:/a:/b/c/", "/a", "/b/c"),
+            (&longest, longest.strip_prefix("unix:").unwrap(), ""),
+        ] {
+            let expected = Url {
+                place: Place::Unix(Path::new(path).into()),
+                authority: "localhost",
+                base_path,
+            };
+            assert_eq!(parse_url(text), Ok(expected), "{text}");
+        }
+        assert_eq!(
+            parse_url(&format!("{longest}a")),
+            Err("found a path of 108 bytes; the address of a unix socket holds 107".to_owned())
+        );
     }
 
     #[test]
@@ -224,7 +336,21 @@ mod tests {
                 "https://u:hunter2@h",
                 "TLS to targets is not part of this version; found the scheme \"https\"",
             ),
-            ("unix:///run/x.sock", "found the scheme \"unix\""),
+            (
+                "unix:run/x.sock",
+                "found the path \"run/x.sock\", which is not absolute",
+            ),
+            ("unix:", "found the path \"\", which is not absolute"),
+            ("unix:/run/", "found the path \"/run/\", which is a folder"),
+            (
+                "unix:/a\0b",
+                "found the path \"/a\\0b\", which holds a zero byte",
+            ),
+            (
+                "unix:/x.sock:80",
+                "found \"80\" behind the socket's path, which is not a path",
+            ),
+            ("unix:/x.sock:/a?b", "found a query (\"?\")"),
             ("http://u:hunter2@h", "found a user name or password"),
             ("http://h?q", "found a query (\"?\")"),
             ("http://h/#f", "found a fragment (\"#\")"),
@@ -308,7 +434,7 @@ mod tests {
             ),
             (
                 "[{}]",
-                "1: upstreams.u.targets[0].url: missing; expected http://host[:port][/base]",
+                "1: upstreams.u.targets[0].url: missing; expected http://host[:port][/base] or unix:/path/of/socket[:/base]",
             ),
             (
                 "[{ url = 1 }]",
@@ -316,7 +442,7 @@ mod tests {
             ),
             (
                 "[{ url = \"http://u:hunter2@h\" }]",
-                "1: upstreams.u.targets[0].url: found a user name or password; expected http://host[:port][/base]",
+                "1: upstreams.u.targets[0].url: found a user name or password; expected http://host[:port][/base] or unix:/path/of/socket[:/base]",
             ),
             (
                 "[{ url = \"http://h\", weight = 0 }]",

@@ -17,6 +17,7 @@ use crate::observe::record::Overdue;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
 use crate::upstream::connect::proxy::ProxyError;
+use crate::upstream::connect::resolve::NotFound;
 use crate::upstream::connection::Broken;
 use crate::websocket::handshake::Refusal;
 
@@ -96,13 +97,13 @@ pub enum RouteFailure {
 /// What an upstream can do wrong; the texts are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamFailure {
-    /// 502: the name could not be resolved.
+    /// 502: the name could not be resolved; 504: not in time.
     #[error("{target}: name not resolved: {source}")]
     Dns {
         /// Host and port.
         target: String,
-        /// What the resolver said.
-        source: std::io::Error,
+        /// Why.
+        source: NotFound,
     },
     /// 502: no connection.
     #[error("{target}: no connection: {source}")]
@@ -376,6 +377,14 @@ impl ClientFailure {
 impl UpstreamFailure {
     fn parts(&self) -> Parts {
         match self {
+            Self::Dns {
+                source: NotFound::Timeout,
+                ..
+            } => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "dns_timeout",
+                "upstream timed out",
+            ),
             Self::Dns { .. } => (StatusCode::BAD_GATEWAY, "dns_error", "upstream not found"),
             Self::Connect { source, .. } => {
                 let error = match source.kind() {
@@ -387,11 +396,14 @@ impl UpstreamFailure {
                 };
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
-            Self::Proxy { source, .. } => (
-                StatusCode::BAD_GATEWAY,
-                source.problem.error_type(),
-                "upstream failed",
-            ),
+            Self::Proxy { source, .. } => {
+                let error = source.problem.error_type();
+                if error == "dns_timeout" {
+                    (StatusCode::GATEWAY_TIMEOUT, error, "upstream timed out")
+                } else {
+                    (StatusCode::BAD_GATEWAY, error, "upstream failed")
+                }
+            }
             Self::ConnectTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "connection_timeout",

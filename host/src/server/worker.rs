@@ -128,6 +128,9 @@ impl Generation {
             let common = snapshot.slots_in_common(&previous.snapshot);
             pool.take_over(&previous.pool, common);
         }
+        for target in snapshot.targets() {
+            target.way.prepare();
+        }
         let hubs = hubs(worker, &snapshot, &layers, previous);
         Self {
             snapshot,

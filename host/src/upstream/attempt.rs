@@ -341,7 +341,8 @@ impl Sending<'_> {
     fn kept(&self, target: &Target, is_upgrade: bool, is_repeatable: bool) -> Option<Link> {
         if target.protocol != UpstreamProtocol::Http1
             && !is_upgrade
-            && let Some(place) = self.pool.shared(target.slot)?.take_place()
+            && let Some(shared) = self.pool.shared(target.slot)
+            && let Some(place) = shared.take_place(target.way.first_hop())
         {
             return Some(Link::Http2(Box::new(Stream::new(place))));
         }
@@ -352,8 +353,10 @@ impl Sending<'_> {
         let connection = match () {
             // A forward proxy does not pass it on; what is kept may have one at its end.
             () if is_passed_on && is_upgrade => None,
-            () if is_passed_on && !is_repeatable => self.pool.take_proven(target.slot),
-            () => self.pool.take(target.slot),
+            () if is_passed_on && !is_repeatable => {
+                self.pool.take_proven(target.slot, target.way.first_hop())
+            }
+            () => self.pool.take(target.slot, target.way.first_hop()),
         };
         connection.map(Link::Http1)
     }
@@ -365,9 +368,12 @@ impl Sending<'_> {
             Ok(Ok(link)) => Ok(link),
             Ok(Err(error)) => Err(not_connected(target.way.to_string(), error)),
             Err(_) if end == self.deadline => Err(self.route_timeout(target.way.described())),
-            Err(_) => Err(UpstreamFailure::ConnectTimeout {
-                target: target.way.described(),
-                limit,
+            Err(_) => Err(match target.way.awaited_name() {
+                Some(error) => not_connected(target.way.to_string(), error),
+                None => UpstreamFailure::ConnectTimeout {
+                    target: target.way.described(),
+                    limit,
+                },
             }),
         }
     }
@@ -393,7 +399,7 @@ impl Sending<'_> {
         let mut opening = None;
         if !shared.is_http1() {
             opening = Some(shared.lock().await);
-            if let Some(place) = shared.take_place() {
+            if let Some(place) = shared.take_place(target.way.first_hop()) {
                 return Ok(Link::Http2(Box::new(Stream::new(place))));
             }
         }

@@ -1,18 +1,25 @@
 //! How a target is reached: what its connections pass before HTTP is spoken over them.
+//!
+//! - [`dial`]: the connection that everything else is in
+//! - [`resolve`]: names become addresses
+//! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
 
+mod clock;
+pub mod dial;
 pub mod proxied;
 pub mod proxy;
+pub mod resolve;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
+pub use dial::Endpoint;
+use resolve::{NotFound, Resolver};
 
 use proxied::{Absolute, Proxied};
 use proxy::ProxyError;
 
-use crate::config;
+use crate::config::{self, Place};
 use crate::transport::Stream;
 
 /// See the module's documentation. Two targets with the same way can use each other's connections.
@@ -24,21 +31,12 @@ pub struct Way {
     pub proxied: Option<Proxied>,
 }
 
-/// Where a target listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// An address.
-    Address(SocketAddr),
-    /// A name, resolved for each new connection, and a port.
-    Name(Arc<str>, u16),
-}
-
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The name could not be resolved.
     #[error("name not resolved: {0}")]
-    Dns(io::Error),
+    Dns(NotFound),
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
@@ -55,10 +53,45 @@ pub enum ConnectError {
 
 impl Way {
     /// To a target of an upstream of a configuration.
-    pub fn to(target: &config::Target, upstream: &config::Upstream) -> Self {
+    pub fn to(
+        target: &config::Target,
+        upstream: &config::Upstream,
+        resolver: &Arc<Resolver>,
+    ) -> Self {
+        let endpoint = match &target.place {
+            Place::Network { host, port } => Endpoint::at(host, *port, resolver),
+            Place::Unix(path) => Endpoint::Unix(Arc::clone(path)),
+        };
         Self {
-            endpoint: Endpoint::of(&target.host, target.port),
-            proxied: Proxied::to(target, upstream),
+            endpoint,
+            proxied: Proxied::to(target, upstream, resolver),
+        }
+    }
+
+    /// What is dialled. Whether kept connections still lead there is asked of this one.
+    pub fn first_hop(&self) -> &Endpoint {
+        match &self.proxied {
+            None => &self.endpoint,
+            Some(proxied) => proxied.endpoint(),
+        }
+    }
+
+    /// Has names looked up before the first connection waits for them.
+    pub fn prepare(&self) {
+        self.first_hop().prepare();
+        if self.proxied.as_ref().is_some_and(Proxied::resolves_targets) {
+            self.endpoint.prepare();
+        }
+    }
+
+    /// That a name is not resolved, if that is what who connects waits for.
+    pub fn awaited_name(&self) -> Option<ConnectError> {
+        match &self.proxied {
+            None => self
+                .endpoint
+                .is_awaiting_name()
+                .then_some(ConnectError::Dns(NotFound::Timeout)),
+            Some(proxied) => Some(proxied.awaited_name(&self.endpoint)?.into()),
         }
     }
 
@@ -67,10 +100,10 @@ impl Way {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        Ok(match &self.proxied {
-            None => self.endpoint.dial().await?.into(),
-            Some(proxied) => proxied.tunnel(&self.endpoint).await?,
-        })
+        match &self.proxied {
+            None => self.endpoint.dial().await,
+            Some(proxied) => Ok(proxied.tunnel(&self.endpoint).await?),
+        }
     }
 
     /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need
@@ -90,44 +123,6 @@ impl Way {
 
 impl std::fmt::Display for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.endpoint {
-            Endpoint::Address(address) => write!(f, "{address}"),
-            Endpoint::Name(name, port) => write!(f, "{name}:{port}"),
-        }
+        self.endpoint.fmt(f)
     }
-}
-
-impl Endpoint {
-    fn of(host: &str, port: u16) -> Self {
-        match host.parse::<IpAddr>() {
-            Ok(address) => Self::Address(SocketAddr::new(address, port)),
-            Err(_) => Self::Name(host.into(), port),
-        }
-    }
-
-    async fn dial(&self) -> Result<TcpStream, ConnectError> {
-        let stream = match self {
-            Self::Address(address) => TcpStream::connect(address)
-                .await
-                .map_err(ConnectError::Connect)?,
-            Self::Name(name, port) => connect_by_name(name, *port).await?,
-        };
-        // Heads and small bodies are written whole; waiting to fill a segment only adds delay.
-        stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-        Ok(stream)
-    }
-}
-
-async fn connect_by_name(name: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses = tokio::net::lookup_host((name, port))
-        .await
-        .map_err(ConnectError::Dns)?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(ConnectError::Connect(last))
 }

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite as _;
 
+use super::connect::Endpoint;
 use crate::exchange::body::{BodyError, RequestBody};
 use crate::exchange::trailers;
 use crate::http1::body::{Decoder, Piece, Writer};
@@ -45,6 +46,8 @@ pub struct Connection {
     pub served: u32,
     /// Whether a forward proxy is at its end and not the target: it gets requests in absolute-form.
     pub is_to_proxy: bool,
+    /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there; 0 for none of a name.
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -138,6 +141,7 @@ impl Connection {
             timer: Timer::default(),
             served: 0,
             is_to_proxy: false,
+            generation: 0,
         }
     }
 
@@ -145,6 +149,20 @@ impl Connection {
     /// that [`Self::poll_head`] does is to look, and nothing is sent where the target has closed meanwhile.
     pub fn was_alive(&self) -> bool {
         self.state == State::Idle && !self.inbox.has_ended && self.inbox.bytes.is_empty()
+    }
+
+    /// Whether it leads to where a new connection would: a name may have got other addresses meanwhile.
+    pub fn leads_to(&mut self, endpoint: &Endpoint) -> bool {
+        let generation = endpoint.generation();
+        if self.generation == generation {
+            return true;
+        }
+        let peer = self.stream.peer_ip();
+        let leads_there = peer.is_none_or(|ip| endpoint.leads_to(ip));
+        if leads_there {
+            self.generation = generation;
+        }
+        leads_there
     }
 
     /// Looks whether an idle connection can still be used. One over which something comes unasked can not.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::connect::Endpoint;
 use super::connection::Connection;
 use super::http2::spares::Spares;
 
@@ -61,12 +62,12 @@ impl Pool {
         }
     }
 
-    /// The connection to a target that was used last and is still open.
-    pub fn take(&self, slot: usize) -> Option<Box<Connection>> {
+    /// The connection to a target that was used last, is still open, and leads to where the target is today.
+    pub fn take(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        while let Some(idle) = stack.pop_back() {
-            if idle.connection.was_alive() {
+        while let Some(mut idle) = stack.pop_back() {
+            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
                 return Some(idle.connection);
             }
         }
@@ -77,13 +78,19 @@ impl Pool {
     /// (tinyproxy) close each connection after its first exchange and do not say so: what such a request was sent over, just
     /// before it closes, would be lost. So it gets a connection that has carried two exchanges, or has been open for a while since
     /// its first one.
-    pub fn take_proven(&self, slot: usize) -> Option<Box<Connection>> {
+    pub fn take_proven(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        let position = stack.iter().rposition(|idle| {
-            (idle.connection.served > 1 || idle.is_proven) && idle.connection.was_alive()
-        })?;
-        Some(stack.remove(position)?.connection)
+        while let Some(position) = stack
+            .iter()
+            .rposition(|idle| idle.connection.served > 1 || idle.is_proven)
+        {
+            let mut idle = stack.remove(position)?;
+            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
+                return Some(idle.connection);
+            }
+        }
+        None
     }
 
     /// A target's connections that carry many exchanges.

@@ -8,6 +8,7 @@ use http::HeaderValue;
 
 use super::checks::Checks;
 use super::connect::Way;
+use super::connect::resolve::Resolver;
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
@@ -62,15 +63,16 @@ pub struct Target {
 impl Upstream {
     /// Makes an upstream of its configuration. What is known of a target that `previous` has as well is taken over: whether it is
     /// ejected or down, what is going on there, its place in the pools; and so is what counts for all of them.
-    /// `slots` gives out places to the others.
+    /// `slots` gives out places to the others, `resolver` their names.
     pub fn following(
         name: &str,
         config: &config::Upstream,
         previous: Option<&Self>,
         slots: &mut dyn Iterator<Item = usize>,
+        resolver: &Arc<Resolver>,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
-        let same = same_targets(previous, config);
+        let same = same_targets(previous, config, resolver);
         let targets: Vec<Target> = config
             .targets
             .iter()
@@ -80,10 +82,10 @@ impl Upstream {
                 let before = before.and_then(|(previous, index)| previous.targets.get(index));
                 let slot = before.map_or_else(|| slots.next(), |before| Some(before.slot))?;
                 balancer.add(balance::Target {
-                    name: &format!("{}:{}", target.host, target.port),
+                    name: &target.place.to_string(),
                     weight: target.weight,
                 });
-                Some(Target::new(target, config, slot, before))
+                Some(Target::new(target, config, slot, before, resolver))
             })
             .collect();
         balancer.prepare();
@@ -201,13 +203,17 @@ impl Upstream {
 
 /// For each target of a configuration the index that it has in `previous`: the one with the same URL and the same way to
 /// it. How the URL is written may differ, where it leads may not.
-pub fn same_targets(previous: Option<&Upstream>, config: &config::Upstream) -> Vec<Option<usize>> {
+pub fn same_targets(
+    previous: Option<&Upstream>,
+    config: &config::Upstream,
+    resolver: &Arc<Resolver>,
+) -> Vec<Option<usize>> {
     let mut left: Vec<(usize, &Target)> = previous
         .into_iter()
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let way = Way::to(target, config);
+        let way = Way::to(target, config, resolver);
         let position = left
             .iter()
             .position(|(_, before)| before.way == way && before.base_path == target.base_path)?;
@@ -222,9 +228,10 @@ impl Target {
         upstream: &config::Upstream,
         slot: usize,
         before: Option<&Self>,
+        resolver: &Arc<Resolver>,
     ) -> Self {
         Self {
-            way: Way::to(config, upstream),
+            way: Way::to(config, upstream, resolver),
             protocol: upstream.protocol,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),

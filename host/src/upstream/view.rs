@@ -68,6 +68,7 @@ mod tests {
     use super::*;
     use crate::balance::{Candidates, Outcome};
     use crate::config;
+    use crate::upstream::connect::resolve::Resolver;
 
     fn upstream(lines: &str) -> Upstream {
         let text = format!(
@@ -76,7 +77,13 @@ mod tests {
         let config = config::parse(&text, Path::new("gateway.toml"))
             .unwrap()
             .config;
-        Upstream::following("u", config.upstreams.get("u").unwrap(), None, &mut (0..))
+        Upstream::following(
+            "u",
+            config.upstreams.get("u").unwrap(),
+            None,
+            &mut (0..),
+            &Resolver::new(config.server.resolver.clone()),
+        )
     }
 
     fn fail(upstream: &Upstream, index: usize) {

@@ -14,9 +14,11 @@ use http::HeaderValue;
 
 use super::proxy::no_proxy::NoProxy;
 use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
+use super::resolve::{Name, NotFound, Resolver};
 use super::{ConnectError, Endpoint};
-use crate::config::{self, ForwardProxy, ProxyProtocol, UpstreamProtocol, Via, ViaMode};
+use crate::config::{self, ForwardProxy, Place, ProxyProtocol, UpstreamProtocol, Via, ViaMode};
 use crate::transport::Stream;
+use crate::upstream::health;
 
 /// Addresses of one target that a SOCKS proxy is asked for, one after the other.
 const MOST_ADDRESSES: usize = 8;
@@ -69,11 +71,16 @@ impl<'a> Absolute<'a> {
 
 impl Proxied {
     /// `None`: this target is reached without a proxy.
-    pub(super) fn to(target: &config::Target, upstream: &config::Upstream) -> Option<Self> {
-        let Via::Proxy(proxy) = &upstream.via else {
+    pub(super) fn to(
+        target: &config::Target,
+        upstream: &config::Upstream,
+        resolver: &Arc<Resolver>,
+    ) -> Option<Self> {
+        let (Via::Proxy(proxy), Place::Network { host, port }) = (&upstream.via, &target.place)
+        else {
             return None;
         };
-        if proxy.no_proxy.covers(&target.host, target.port) {
+        if proxy.no_proxy.covers(host, *port) {
             return None;
         }
         // HTTP/2 is spoken to the target itself.
@@ -82,7 +89,7 @@ impl Proxied {
         let is_http = proxy.protocol == ProxyProtocol::Http;
         let authorization = proxy.credentials.as_ref().filter(|_| is_http);
         Some(Self {
-            endpoint: Endpoint::of(&proxy.host, proxy.port),
+            endpoint: Endpoint::at(&proxy.host, proxy.port, resolver),
             name: proxy.to_string().into(),
             authorization: authorization.and_then(http_connect::authorization),
             is_choice: can_pass_on && proxy.mode == ViaMode::Connect,
@@ -101,6 +108,27 @@ impl Proxied {
         &self.name
     }
 
+    /// Where the proxy listens.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether names of targets are resolved here.
+    pub(super) fn resolves_targets(&self) -> bool {
+        self.proxy.protocol == ProxyProtocol::Socks5
+    }
+
+    /// That a name is not resolved, if that is what who connects waits for.
+    pub(super) fn awaited_name(&self, target: &Endpoint) -> Option<ProxyError> {
+        if self.endpoint.is_awaiting_name() {
+            Some(self.error(Problem::Dns(NotFound::Timeout)))
+        } else if self.resolves_targets() && target.is_awaiting_name() {
+            Some(self.error(Problem::TargetDns(NotFound::Timeout)))
+        } else {
+            None
+        }
+    }
+
     /// `None`: there are tunnels only.
     pub(super) fn absolute(&self) -> Option<Absolute<'_>> {
         let origin = self.origin.as_deref()?;
@@ -112,47 +140,51 @@ impl Proxied {
 
     /// A connection to the proxy.
     async fn dial(&self) -> Result<Stream, ProxyError> {
-        match self.endpoint.dial().await {
-            Ok(stream) => Ok(stream.into()),
-            Err(ConnectError::Dns(error)) => Err(self.error(Problem::Dns(error))),
-            Err(ConnectError::Connect(error)) => Err(self.error(Problem::Connect(error))),
-            Err(ConnectError::Proxy(error)) => Err(error),
+        let dialled = self.endpoint.dial().await;
+        dialled.map_err(|error| self.dialled(error))
+    }
+
+    fn dialled(&self, error: ConnectError) -> ProxyError {
+        self.error(match error {
+            ConnectError::Dns(error) => Problem::Dns(error),
+            ConnectError::Connect(error) => Problem::Connect(error),
+            ConnectError::Proxy(error) => return error,
             // Not of a connection that has only been dialled.
-            Err(error @ (ConnectError::NotHttp2 | ConnectError::Http2(_))) => {
-                Err(self.error(Problem::Connect(io::Error::other(error))))
+            ConnectError::NotHttp2 | ConnectError::Http2(_) => {
+                Problem::Connect(io::Error::other(error))
             }
-        }
+        })
     }
 
     /// A tunnel to a target.
     pub(super) async fn tunnel(&self, target: &Endpoint) -> Result<Stream, ProxyError> {
-        match (target, self.proxy.protocol) {
-            (Endpoint::Name(name, port), ProxyProtocol::Socks5) => {
-                self.tunnel_to_any(name, *port).await
+        let destination = match target {
+            Endpoint::Name(name, port) if self.resolves_targets() => {
+                return self.tunnel_to_any(name, *port).await;
             }
-            (Endpoint::Name(name, port), _) => {
-                let tunnel = self.tunnel_to(Destination::Name(name, *port)).await;
-                tunnel.map_err(|problem| self.error(problem))
-            }
-            (Endpoint::Address(address), _) => {
-                let tunnel = self.tunnel_to(Destination::Address(*address)).await;
-                tunnel.map_err(|problem| self.error(problem))
-            }
-        }
+            Endpoint::Name(name, port) => Destination::Name(name.host(), *port),
+            Endpoint::Address(address) => Destination::Address(*address),
+            // No configuration has one: a proxy is somewhere else.
+            Endpoint::Unix(_) => return target.dial().await.map_err(|error| self.dialled(error)),
+        };
+        let tunnel = self.tunnel_to(destination).await;
+        tunnel.map_err(|problem| self.error(problem))
     }
 
     /// A tunnel to the first of a name's addresses that the proxy can reach. A proxy that has said no is done with
     /// its connection, so each address gets one of its own.
-    async fn tunnel_to_any(&self, name: &str, port: u16) -> Result<Stream, ProxyError> {
-        let addresses = tokio::net::lookup_host((name, port)).await;
-        let addresses = addresses.map_err(|error| self.error(Problem::TargetDns(error)))?;
-        let addresses: Vec<SocketAddr> = addresses.take(MOST_ADDRESSES).collect();
-        let none = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    async fn tunnel_to_any(&self, name: &Name, port: u16) -> Result<Stream, ProxyError> {
+        let answer = name.answer().await;
+        let answer = answer.map_err(|error| self.error(Problem::TargetDns(error)))?;
+        let none = NotFound::Failed("the name has no address".into());
         let mut last = Problem::TargetDns(none);
-        for address in addresses {
-            match self.tunnel_to(Destination::Address(address)).await {
+        let addresses = answer.in_order(name.next_turn(), health::now());
+        for ip in addresses.into_iter().take(MOST_ADDRESSES) {
+            let destination = Destination::Address(SocketAddr::new(ip, port));
+            match self.tunnel_to(destination).await {
                 Ok(stream) => return Ok(stream),
                 Err(problem @ Problem::Socks { reply, .. }) if reply.is_of_address() => {
+                    answer.avoid(ip, health::now());
                     last = problem;
                 }
                 Err(problem) => return Err(self.error(problem)),

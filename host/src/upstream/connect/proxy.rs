@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use super::resolve::NotFound;
 use crate::http1::response::HeadError;
 
 /// What a tunnel leads to.
@@ -96,13 +97,13 @@ impl ProxyError {
 pub enum Problem {
     /// Its name could not be resolved.
     #[error("its name was not resolved: {0}")]
-    Dns(io::Error),
+    Dns(NotFound),
     /// It takes no connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
     /// The name of a target that is to be resolved here could not be.
     #[error("the target's name was not resolved: {0}")]
-    TargetDns(io::Error),
+    TargetDns(NotFound),
     /// Its connection broke before the tunnel was open.
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
@@ -145,6 +146,7 @@ impl Problem {
     /// The proxy error type for it (RFC 9209, section 2.3).
     pub fn error_type(&self) -> &'static str {
         match self {
+            Self::Dns(NotFound::Timeout) | Self::TargetDns(NotFound::Timeout) => "dns_timeout",
             Self::Dns(_) | Self::TargetDns(_) => "dns_error",
             Self::Connect(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => "connection_refused",

@@ -1,6 +1,7 @@
 //! One connection, and how many exchanges it carries.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::http1::response::MAX_BYTES;
 use crate::transport::Stream;
+use crate::upstream::connect::Endpoint;
 
 /// What a target may send of one response before it is taken.
 const STREAM_WINDOW: u32 = 512 * 1024;
@@ -25,6 +27,10 @@ pub struct Shared {
     in_use: Cell<usize>,
     served: Cell<bool>,
     is_over: Cell<bool>,
+    /// Where it leads; `None`: to no address.
+    peer: Option<IpAddr>,
+    /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there.
+    generation: Cell<u64>,
     /// When it was first seen without exchanges, since the last one.
     idle_since: Cell<Option<Instant>>,
 }
@@ -46,6 +52,7 @@ impl Shared {
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(MAX_BYTES as u32)
             .enable_push(false);
+        let peer = stream.peer_ip();
         let (send, connection) = builder.handshake(stream).await?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
@@ -57,6 +64,8 @@ impl Shared {
             in_use: Cell::new(0),
             served: Cell::new(false),
             is_over: Cell::new(false),
+            peer,
+            generation: Cell::new(0),
             idle_since: Cell::new(None),
         }))
     }
@@ -85,6 +94,19 @@ impl Shared {
             self.is_over.set(true);
         }
         !self.is_over.get()
+    }
+
+    /// Whether it leads to where a new connection would: a name may have got other addresses meanwhile.
+    pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        let generation = endpoint.generation();
+        if self.generation.get() == generation {
+            return true;
+        }
+        let leads_there = self.peer.is_none_or(|ip| endpoint.leads_to(ip));
+        if leads_there {
+            self.generation.set(generation);
+        }
+        leads_there
     }
 
     /// Exchanges that it carries.

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::shared::{Place, Shared};
+use crate::upstream::connect::Endpoint;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -23,10 +24,14 @@ pub struct Spares {
 }
 
 impl Spares {
-    /// A place on one of the connections, the fullest first: those that are not needed any more grow empty and are closed.
-    pub fn take_place(&self) -> Option<Place> {
+    /// A place on one of the connections that lead to where the target is today, the fullest first: those that are not
+    /// needed any more grow empty and are closed.
+    pub fn take_place(&self, endpoint: &Endpoint) -> Option<Place> {
         let connections = self.connections.borrow();
-        let mut usable: Vec<&Rc<Shared>> = connections.iter().collect();
+        let current = connections
+            .iter()
+            .filter(|shared| shared.leads_to(endpoint));
+        let mut usable: Vec<&Rc<Shared>> = current.collect();
         if usable.len() > 1 {
             usable.sort_by_key(|shared| std::cmp::Reverse(shared.in_use()));
         }
