@@ -46,6 +46,9 @@ pub enum Failure {
     /// The response's body broke off before it was passed on; the text is for the log.
     #[error("the response's body broke off: {0}")]
     BrokenBody(String),
+    /// An extended CONNECT (RFC 8441) was answered with a success that is no switch to its protocol: in HTTP/2 it would be one.
+    #[error("answered with {0} in place of a switch to another protocol")]
+    NotSwitched(StatusCode),
     /// A limit is reached.
     #[error("{0}")]
     Limit(&'static str),
@@ -263,6 +266,11 @@ impl Failure {
             Self::BrokenBody(_) => (
                 StatusCode::BAD_GATEWAY,
                 "http_response_incomplete",
+                "upstream failed",
+            ),
+            Self::NotSwitched(_) => (
+                StatusCode::BAD_GATEWAY,
+                "http_protocol_error",
                 "upstream failed",
             ),
             Self::Limit(reason) => (

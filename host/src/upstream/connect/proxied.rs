@@ -76,6 +76,7 @@ impl Proxied {
         upstream: &config::Upstream,
         resolver: &Arc<Resolver>,
     ) -> Option<Self> {
+        // A unix socket is on this machine.
         let (Via::Proxy(proxy), Place::Network { host, port }) = (&upstream.via, &target.place)
         else {
             return None;
@@ -164,8 +165,11 @@ impl Proxied {
             }
             Endpoint::Name(name, port) => Destination::Name(name.host(), *port),
             Endpoint::Address(address) => Destination::Address(*address),
-            // No configuration has one: a proxy is somewhere else.
-            Endpoint::Unix(_) => return target.dial().await.map_err(|error| self.dialled(error)),
+            // It has no way through a proxy, and none is tried past it: see [`Self::to`].
+            Endpoint::Unix(_) => {
+                let error = io::Error::from(io::ErrorKind::Unsupported);
+                return Err(self.error(Problem::Connect(error)));
+            }
         };
         let tunnel = self.tunnel_to(destination).await;
         tunnel.map_err(|problem| self.error(problem))
