@@ -14,7 +14,7 @@ use crate::exchange::failure::{ClientFailure, Failure, REQUEST_ID, RouteFailure}
 use crate::exchange::head::Stage;
 use crate::exchange::target::Target;
 use crate::exchange::{
-    Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id,
+    Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id, redirect,
 };
 use crate::http1::request::Request;
 use crate::hub::{Accepted, NotAccepted, WorkerHub};
@@ -82,6 +82,7 @@ pub fn serve(
         let result = match admitted {
             Ok(Admitted::Route(admitted)) => way.pass(admitted).await,
             Ok(Admitted::Hub(admitted)) => Box::pin(admitted.join()).await,
+            Ok(Admitted::Redirect(response)) => Ok((response, None)),
             Err(failure) => Err(failure),
         };
         let result = match result {
@@ -122,6 +123,8 @@ enum Admitted {
     Route(ToRoute),
     /// To a hub.
     Hub(Box<ToHub>),
+    /// To the same place by https.
+    Redirect(Response<ResponseBody>),
 }
 
 struct ToRoute {
@@ -179,11 +182,16 @@ impl Way {
         } = request;
 
         // Validate and normalise: one reading of the target for routes, plugins and the upstream.
+        let asked_for = self.context.redirect.map(|_| target.clone());
         let target = normalise(target)?;
         let host = headers
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static(""));
+        if let (Some(redirect), Some(asked_for)) = (self.context.redirect, asked_for) {
+            let response = redirect::to_https(redirect, &host, &asked_for, &request_id)?;
+            return Ok(Admitted::Redirect(response.map(ResponseBody::whole)));
+        }
         let body = self.downstream.body(snapshot.limits.body_bytes)?;
 
         // Match route.
@@ -230,6 +238,7 @@ impl Way {
             snapshot: Arc::clone(snapshot),
             route: index,
             client,
+            client_subject: self.context.client_subject.clone(),
             request_id,
             request: RequestHead {
                 received_method: method.clone(),

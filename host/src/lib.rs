@@ -31,6 +31,7 @@
 //! | [`demo`] | sample upstreams and a gateway in front of them |
 //! | [`side_thread`] | work beside the workers, on a thread of its own |
 //! | [`transport`] | bytes to and from a peer: TCP, unix sockets, TLS |
+//! | [`tls`] | certificates, keys and roots become what TLS works with |
 //! | [`timer`] | a timer that costs nothing until it fires |
 //!
 //! # What a worker has to itself
@@ -65,6 +66,7 @@ pub mod server;
 pub mod side_thread;
 pub mod snapshot;
 pub mod timer;
+pub mod tls;
 pub mod transport;
 pub mod upstream;
 pub mod websocket;

@@ -13,6 +13,7 @@ use sluicegate::plugin::registry::Event;
 use sluicegate::server::reload::Running;
 use sluicegate::server::watch;
 use sluicegate::server::{self, Server, StartError};
+use sluicegate::snapshot::Snapshot;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -98,11 +99,24 @@ fn load(file: &ConfigFile) -> anyhow::Result<Config> {
     Ok(loaded.config)
 }
 
+/// What is odd about what the configuration names.
+fn warn_of(config: &Config, snapshot: &Snapshot) {
+    for warning in &snapshot.warnings {
+        eprintln!("warning: {}", warning.in_file(&config.source));
+    }
+}
+
 fn run(file: &ConfigFile) -> anyhow::Result<()> {
     let config = load(file)?;
     let server = Server::start(&config, &mut show_progress)?;
-    for address in server.addresses() {
-        eprintln!("listening on http://{address}");
+    warn_of(&config, &server.running().snapshot());
+    for (address, listener) in server.addresses().iter().zip(&config.listeners) {
+        let scheme = if listener.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        eprintln!("listening on {scheme}://{address}");
     }
     if let Some(address) = server.admin_address() {
         eprintln!("admin listener on http://{address}");
@@ -125,7 +139,8 @@ fn run(file: &ConfigFile) -> anyhow::Result<()> {
 
 fn check(file: &ConfigFile) -> anyhow::Result<()> {
     let config = load(file)?;
-    server::load(&config, None, &mut show_progress)?;
+    let snapshot = server::load(&config, None, &mut show_progress)?;
+    warn_of(&config, &snapshot);
     println!(
         "{}: ok (routes: {}, hubs: {}, upstreams: {}, plugins: {})",
         file.config.display(),

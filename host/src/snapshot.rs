@@ -2,6 +2,8 @@
 //! numbered. Immutable; each worker has the same one, and an exchange keeps the one that it
 //! began with.
 
+pub mod listeners;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -16,15 +18,19 @@ use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
+use crate::tls::loader::Loader;
 use crate::upstream::connect::Way;
 use crate::upstream::connect::resolve::Resolver;
 use crate::upstream::target::{Target, Upstream, same_targets};
+use listeners::Listener;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Snapshot {
     /// `server.limits`
     pub limits: ServerLimits,
+    /// The listeners, in the order in which they began to listen.
+    pub listeners: Vec<Arc<Listener>>,
     /// `server.trusted_proxies`
     pub trusted_proxies: Vec<IpNet>,
     /// What plugins may add to a head.
@@ -52,6 +58,8 @@ pub struct Snapshot {
     pub registry: Registry,
     /// What is counted; `None` where nobody can ask for it.
     pub metrics: Option<Arc<Metrics>>,
+    /// What is odd about what was loaded.
+    pub warnings: Vec<Problem>,
 }
 
 /// What happens to the requests of one route.
@@ -81,12 +89,20 @@ impl Snapshot {
     /// who is on them.
     ///
     /// # Errors
-    /// What is wrong with plugins; the rest has been checked when the file was read.
+    /// What is wrong with plugins and certificates; the rest has been checked when the file was read.
     pub fn new(
         config: &Config,
         previous: Option<&Self>,
         progress: Progress<'_>,
     ) -> Result<Self, Vec<Problem>> {
+        // Before plugins, which can take long to compile.
+        let mut loader = Loader::default();
+        let before = previous.map(|old| &*old.listeners);
+        let listeners = listeners::load(config, before, &mut loader);
+        let (problems, warnings) = loader.into_findings();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let registry = Registry::load(config, previous.map(|old| &old.registry), progress)?;
         let resolver = previous
             .map(|previous| &previous.resolver)
@@ -166,6 +182,7 @@ impl Snapshot {
         registry.outlet.connect(Arc::new(RunningHubs(hubs.clone())));
         Ok(Self {
             limits: config.server.limits.clone(),
+            listeners,
             trusted_proxies: config.server.trusted_proxies.clone(),
             head_budget: Budget {
                 bytes: config.server.limits.header_bytes,
@@ -186,6 +203,7 @@ impl Snapshot {
             upstream_names,
             registry,
             metrics,
+            warnings,
         })
     }
 
@@ -214,10 +232,12 @@ impl Snapshot {
                     header_bytes: 0,
                     headers: 0,
                     header_timeout: Duration::ZERO,
+                    handshake_timeout: Duration::ZERO,
                     idle_timeout: Duration::ZERO,
                     body_bytes: None,
                     streams: 0,
                 },
+                listeners: Vec::new(),
                 trusted_proxies: Vec::new(),
                 head_budget: Budget {
                     bytes: 0,
@@ -235,6 +255,7 @@ impl Snapshot {
                 slots: 0,
                 registry: Registry::default(),
                 metrics: None,
+                warnings: Vec::new(),
             })
         });
         Arc::clone(&EMPTY)

@@ -271,6 +271,7 @@ fn read_request(
             trusted: false,
             scheme: Scheme::Http,
         },
+        client_subject: None,
         request_id,
         request: RequestHead {
             method: Clone::clone(&method),

@@ -118,6 +118,15 @@ fn requests(text: &mut Text, subject: &Subject) {
     for (error, count) in metrics.failures() {
         text.sample(name, &[("error", error)], count);
     }
+    let name = "sluicegate_failed_handshakes_total";
+    text.family(
+        name,
+        "counter",
+        "Connections that ended before HTTP was spoken: in TLS or the PROXY protocol.",
+    );
+    for (reason, count) in metrics.failed_handshakes() {
+        text.sample(name, &[("reason", reason)], count);
+    }
 }
 
 fn upstreams(text: &mut Text, subject: &Subject) {

@@ -29,6 +29,7 @@ mod route;
 mod server;
 mod suggest;
 mod target;
+mod tls;
 mod upstream;
 mod via;
 
@@ -42,6 +43,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use hub::model::*;
+pub use listener::model::*;
 pub use model::*;
 pub use places::Places;
 pub use problem::{ConfigError, Loaded, Problem};
@@ -49,6 +51,7 @@ use reader::Section;
 use report::Report;
 pub use resolver::Resolver;
 pub use target::Place;
+pub use tls::model::*;
 pub use via::model::*;
 
 /// What names and relative paths of the file refer to.
@@ -145,7 +148,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
     let config = Config {
         source: source.to_path_buf(),
         server: server::read(&mut root, &scope),
-        listeners: listener::read(&mut root),
+        listeners: listener::read(&mut root, &scope),
         admin: admin::read(&mut root),
         access_log: access_log::read(&mut root, &scope),
         plugins: plugin::read(&mut root, &scope),

@@ -23,7 +23,7 @@ pub struct Config {
     /// `[server]`
     pub server: Server,
     /// `[[listeners]]`, at least one.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<super::Listener>,
     /// `[admin]`; absent: no admin listener.
     pub admin: Option<Admin>,
     /// `[access_log]`; absent: no access log.
@@ -70,39 +70,14 @@ pub struct ServerLimits {
     pub headers: usize,
     /// From the first byte of a head (or the connection's start) to its end.
     pub header_timeout: Duration,
+    /// From a connection's start until TLS and the PROXY protocol are done, where a listener has them.
+    pub handshake_timeout: Duration,
     /// How long a kept-alive connection may wait for its next request.
     pub idle_timeout: Duration,
     /// Bytes of a request body; `None`: no limit ("none" in the file).
     pub body_bytes: Option<u64>,
     /// Exchanges at the same time over one connection of HTTP/2.
     pub streams: u32,
-}
-
-/// `[[listeners]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    /// Where to listen; port 0 picks a free one.
-    pub address: SocketAddr,
-    /// What is spoken there.
-    pub protocols: Protocols,
-}
-
-/// `listeners[].protocols`: at least one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Protocols {
-    /// "http/1.1", and with it 1.0.
-    pub http1: bool,
-    /// "h2": over TLS by ALPN, without TLS by prior knowledge (RFC 9113, section 3.3).
-    pub http2: bool,
-}
-
-impl Default for Protocols {
-    fn default() -> Self {
-        Self {
-            http1: true,
-            http2: true,
-        }
-    }
 }
 
 /// `[admin]`

@@ -50,7 +50,8 @@ fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-fn networks(node: &Node<'_>) -> Option<Vec<IpNet>> {
+/// Addresses and ranges of them.
+pub(super) fn networks(node: &Node<'_>) -> Option<Vec<IpNet>> {
     Some(node.items()?.iter().filter_map(network).collect())
 }
 
@@ -92,6 +93,9 @@ fn limits(server: &mut Section<'_>) -> ServerLimits {
             .unwrap_or(100),
         header_timeout: section
             .read("header_timeout", Node::duration)
+            .unwrap_or(Duration::from_secs(10)),
+        handshake_timeout: section
+            .read("handshake_timeout", Node::duration)
             .unwrap_or(Duration::from_secs(10)),
         idle_timeout: section
             .read("idle_timeout", Node::duration)

@@ -12,7 +12,7 @@ use super::report::Report;
 use super::target::Place;
 use crate::upstream::connect::proxy::Credentials;
 use crate::upstream::connect::proxy::no_proxy::{Exception, NoProxy};
-use model::{ForwardProxy, ProxyProtocol, Via, ViaMode};
+use model::{ForwardProxy, ProxyScheme, Via, ViaMode};
 
 const EXPECTED: &str = r#""direct", an address such as "http://USER:PASSWORD@HOST:3128", "socks5://HOST:1080" or "socks5h://HOST:1080", or "env:NAME" with the name of an environment variable that has it"#;
 const NO_PROXY: &str = r#"a host such as "example.com" (with all below it), ".example.com" (only what is below it), "10.0.0.1", a range such as "10.0.0.0/8" or "fd00::/8", or "*", with or without a port: "example.com:8080", "[fd00::/8]:8080""#;
@@ -33,7 +33,7 @@ pub(super) fn read(upstream: &mut Section<'_>) -> Via {
     match via {
         Some(Some(Some(proxy))) => {
             if let (Some(node), Some(ViaMode::Connect)) = (&mode, chosen)
-                && proxy.protocol != ProxyProtocol::Http
+                && proxy.protocol != ProxyScheme::Http
             {
                 node.warning("has no effect: a SOCKS proxy knows tunnels only");
             }
@@ -65,7 +65,7 @@ pub(super) fn check_hosts(config: &Config, report: &Report) {
         let Via::Proxy(proxy) = &upstream.via else {
             continue;
         };
-        let is_absolute = proxy.protocol == ProxyProtocol::Http
+        let is_absolute = proxy.protocol == ProxyScheme::Http
             && proxy.mode == ViaMode::Auto
             && upstream.protocol != UpstreamProtocol::Http2;
         let is_proxied = |target: &Target| match &target.place {
@@ -117,9 +117,9 @@ fn parse(text: &str) -> Result<ForwardProxy, &'static str> {
     let (scheme, rest) = text.split_once("://").ok_or("found no scheme")?;
     let scheme = scheme.to_ascii_lowercase();
     let (protocol, default_port) = match &*scheme {
-        "http" => (ProxyProtocol::Http, 80),
-        "socks5" => (ProxyProtocol::Socks5, 1080),
-        "socks5h" => (ProxyProtocol::Socks5h, 1080),
+        "http" => (ProxyScheme::Http, 80),
+        "socks5" => (ProxyScheme::Socks5, 1080),
+        "socks5h" => (ProxyScheme::Socks5h, 1080),
         "https" => {
             return Err("TLS to proxies is not part of this version; found the scheme \"https\"");
         }
@@ -163,7 +163,7 @@ fn parse(text: &str) -> Result<ForwardProxy, &'static str> {
     })
 }
 
-fn read_credentials(text: &str, protocol: ProxyProtocol) -> Result<Credentials, &'static str> {
+fn read_credentials(text: &str, protocol: ProxyScheme) -> Result<Credentials, &'static str> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     let decode = |text: &str| {
         let decoded = percent_decode_str(text).decode_utf8();
@@ -180,7 +180,7 @@ fn read_credentials(text: &str, protocol: ProxyProtocol) -> Result<Credentials, 
     };
     let parts = [&credentials.user, &credentials.password];
     match protocol {
-        ProxyProtocol::Http => {
+        ProxyScheme::Http => {
             // The first colon would end it (RFC 7617, section 2).
             if credentials.user.contains(':') {
                 return Err("found a colon in the user, which Basic authentication can't send");
@@ -189,7 +189,7 @@ fn read_credentials(text: &str, protocol: ProxyProtocol) -> Result<Credentials, 
                 return Err("found a user or password of more than 4096 bytes");
             }
         }
-        ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
+        ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
             let range = 1..=LONGEST_SOCKS;
             if !parts.iter().all(|part| range.contains(&part.len())) {
                 return Err(

@@ -7,6 +7,7 @@
 //! - [`forwarded`]: `X-Forwarded-*` and `Forwarded`
 //! - [`body`] and [`client_body`]: bodies in both directions
 //! - [`edit`]: what a plugin may change, and why an edit is refused
+//! - [`redirect`]: the answer of a listener that sends everybody to https
 //! - [`representation`]: a head whose body is changed
 //! - [`failure`]: everything that can go wrong, by its source, and the one place where it becomes a response
 
@@ -17,6 +18,7 @@ pub mod failure;
 pub mod forwarded;
 pub mod head;
 pub mod hop_by_hop;
+pub mod redirect;
 pub mod representation;
 pub mod target;
 pub mod trailers;
@@ -41,6 +43,8 @@ pub struct Exchange {
     pub route: usize,
     /// Who asked.
     pub client: Client,
+    /// The subject of the certificate that the client has shown, and that was verified.
+    pub client_subject: Option<Arc<str>>,
     /// 32 hexadecimal digits, or what a trusted proxy called it.
     pub request_id: HeaderValue,
     /// The request on its way to the upstream.
@@ -64,6 +68,7 @@ impl Exchange {
                 trusted: false,
                 scheme: Scheme::Http,
             },
+            client_subject: None,
             request_id: HeaderValue::from_static("-"),
             request: RequestHead::vacant(),
             response: None,
@@ -110,6 +115,8 @@ pub struct Client {
 pub enum Scheme {
     /// Plain TCP.
     Http,
+    /// TLS.
+    Https,
 }
 
 impl Scheme {
@@ -117,6 +124,7 @@ impl Scheme {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Entry {
     pub request_id: String,
     /// The client.
     pub client: IpAddr,
+    /// The subject of the client's certificate, if it has shown one.
+    pub client_subject: Option<Arc<str>>,
     /// Method as received.
     pub method: String,
     /// Host as received.
@@ -123,7 +125,7 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 fn json(entry: &Entry) -> String {
-    let mut line = serde_json::json!({
+    let mut value = serde_json::json!({
         "time": timestamp(entry.ended).to_string(),
         "request_id": entry.request_id,
         "client": entry.client.to_string(),
@@ -136,8 +138,11 @@ fn json(entry: &Entry) -> String {
         "duration_ms": milliseconds(entry.duration),
         "error": entry.error,
         "aborted": entry.aborted,
-    })
-    .to_string();
+    });
+    if let (Some(subject), Some(fields)) = (&entry.client_subject, value.as_object_mut()) {
+        fields.insert("client_subject".to_owned(), (**subject).into());
+    }
+    let mut line = value.to_string();
     line.push('\n');
     line
 }
@@ -146,7 +151,7 @@ fn text(entry: &Entry) -> String {
     let mut line = String::with_capacity(192);
     let _ = writeln!(
         line,
-        "{} {} \"{} {}{}\" {} {} {:.3}ms route={} id={}{}{}",
+        "{} {} \"{} {}{}\" {} {} {:.3}ms route={} id={}{}{}{}",
         timestamp(entry.ended),
         entry.client,
         entry.method,
@@ -157,6 +162,10 @@ fn text(entry: &Entry) -> String {
         entry.duration.as_secs_f64() * 1000.0,
         entry.route.escape_default(),
         entry.request_id.escape_default(),
+        match &entry.client_subject {
+            Some(subject) => format!(" client_subject=\"{}\"", subject.escape_default()),
+            None => String::new(),
+        },
         if entry.error.is_empty() {
             String::new()
         } else {
@@ -176,6 +185,7 @@ mod tests {
             ended: SystemTime::UNIX_EPOCH,
             request_id: "id".into(),
             client: IpAddr::from([127, 0, 0, 1]),
+            client_subject: None,
             method: "GET".into(),
             host: "a.example".into(),
             target: "/x\"\u{1b}[2J".into(),
@@ -201,5 +211,13 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["target"], "/x\"\u{1b}[2J");
         assert_eq!(value["status"], 502);
+        assert_eq!(value.get("client_subject"), None);
+        let entry = Entry {
+            client_subject: Some("CN=a \"b\"".into()),
+            ..entry()
+        };
+        assert!(text(&entry).contains(" id=id client_subject=\"CN=a \\\"b\\\"\" error="));
+        let value: serde_json::Value = serde_json::from_str(&json(&entry)).unwrap();
+        assert_eq!(value["client_subject"], "CN=a \"b\"");
     }
 }

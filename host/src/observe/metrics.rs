@@ -17,6 +17,7 @@ pub struct Metrics {
     workers: usize,
     routes: Mutex<BTreeMap<Arc<str>, Arc<RouteMetrics>>>,
     failures: Mutex<BTreeMap<&'static str, u64>>,
+    failed_handshakes: Mutex<BTreeMap<&'static str, u64>>,
     tunnels: AtomicU64,
 }
 
@@ -94,6 +95,7 @@ impl Metrics {
             workers,
             routes: Mutex::default(),
             failures: Mutex::default(),
+            failed_handshakes: Mutex::default(),
             tunnels: AtomicU64::new(0),
         }
     }
@@ -128,6 +130,19 @@ impl Metrics {
     pub fn failed(&self, error_type: &'static str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         *failures.entry(error_type).or_default() += 1;
+    }
+
+    /// A connection has ended before HTTP was spoken over it, for this reason.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        let counts = self.failed_handshakes.lock();
+        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(reason).or_default() += 1;
+    }
+
+    /// How many connections have ended before HTTP was spoken over them, by reason.
+    pub fn failed_handshakes(&self) -> BTreeMap<&'static str, u64> {
+        let counts = self.failed_handshakes.lock();
+        counts.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How often the gateway has answered itself, by error type.

@@ -70,6 +70,7 @@ impl Record {
                 ended: SystemTime::UNIX_EPOCH,
                 request_id: text(request_id),
                 client,
+                client_subject: context.client_subject.clone(),
                 method: request.method.to_string(),
                 host: request
                     .headers

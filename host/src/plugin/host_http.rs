@@ -166,6 +166,10 @@ impl HostRequest for State {
         self.exchange.client.scheme.as_str().to_owned()
     }
 
+    fn client_subject(&mut self, _: Resource<RequestHandle>) -> Option<String> {
+        self.exchange.client_subject.as_deref().map(str::to_owned)
+    }
+
     fn header(&mut self, _: Resource<RequestHandle>, name: String) -> Option<Vec<u8>> {
         first(&self.exchange.request.headers, &name)
     }

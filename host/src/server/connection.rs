@@ -19,10 +19,11 @@ use tokio::task::JoinSet;
 use super::LINGER;
 use super::answer::{Answer, Asked, Broken};
 use super::downstream::Downstream;
+use super::handshake::{self, Established, HandshakeError};
 use super::http2;
 use super::socket::{ClientSocket, Received, Timeouts};
 use super::worker::{Drain, Worker};
-use crate::config::Protocols;
+use crate::config::{Protocols, Redirect};
 use crate::exchange::failure::{ClientFailure, Failure};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
@@ -32,6 +33,8 @@ use crate::http1::request::HeadLimits;
 use crate::hub;
 use crate::observe::failure_log;
 use crate::observe::record::Recorded;
+use crate::snapshot::listeners::Listener;
+use crate::tls::HTTP_2;
 use crate::transport::Stream;
 use crate::websocket::tunnel;
 
@@ -42,10 +45,14 @@ pub struct Context {
     pub protocols: Protocols,
     /// The worker.
     pub worker: Rc<Worker>,
-    /// The other end's address.
+    /// The other end's address, or that of who is behind it.
     pub peer: IpAddr,
     /// How it reached us.
     pub scheme: Scheme,
+    /// The subject of the certificate that it has shown, and that was verified.
+    pub client_subject: Option<Arc<str>>,
+    /// Where its requests are sent to instead of being served.
+    pub redirect: Option<Redirect>,
     /// Tells upstreams about the other end.
     pub forwarded: Forwarded,
 }
@@ -56,10 +63,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until the gateway stops. No error ends it. What the system has taken on for this socket by then is
 /// still accepted: closing the socket would reset it.
+///
+/// `index`: the listener's, in the snapshot.
 pub async fn accept(
     worker: Rc<Worker>,
     listener: TcpListener,
-    protocols: Protocols,
+    index: usize,
     connections: Rc<RefCell<JoinSet<()>>>,
     mut draining: watch::Receiver<bool>,
 ) {
@@ -72,7 +81,7 @@ pub async fn accept(
     };
     let admit = |stream, peer: std::net::SocketAddr| {
         let mut connections = connections.borrow_mut();
-        connections.spawn_local(serve(Rc::clone(&worker), protocols, stream, peer.ip()));
+        connections.spawn_local(serve(Rc::clone(&worker), index, stream, peer.ip()));
         while connections.try_join_next().is_some() {}
     };
     loop {
@@ -126,9 +135,15 @@ struct Switched {
 
 /// Serves a connection as long as it lives. The parts are boxed, so that none takes up room while another one runs: of
 /// those that have become something else there may be very many.
-async fn serve(worker: Rc<Worker>, protocols: Protocols, stream: TcpStream, peer: IpAddr) {
+async fn serve(worker: Rc<Worker>, index: usize, stream: TcpStream, peer: IpAddr) {
     let (_counted, open) = Counted::new(&worker.connections);
-    let Some(to) = Box::pin(speak_http(worker, protocols, stream, peer, open)).await else {
+    let Some(listener) = worker.listener(index) else {
+        return;
+    };
+    let Some(established) = Box::pin(begin(&worker, &listener, stream, peer, open)).await else {
+        return;
+    };
+    let Some(to) = Box::pin(speak_http(worker, listener, established)).await else {
         return;
     };
     let Switched {
@@ -152,31 +167,89 @@ pub(super) async fn switched(switch: Switch, record: Recorded, client: tunnel::E
     }
 }
 
-/// Serves exchanges until the connection ends, or becomes something else. `open`: connections that there are.
-async fn speak_http(
-    worker: Rc<Worker>,
-    protocols: Protocols,
+/// Up to where HTTP can be spoken. `open`: connections that there are. `None`: it is over.
+async fn begin(
+    worker: &Rc<Worker>,
+    listener: &Listener,
     stream: TcpStream,
     peer: IpAddr,
     open: usize,
-) -> Option<Switched> {
+) -> Option<Established> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("a connection ended before it began: {error}");
         return None;
     }
-    let limits = worker.generation.borrow().snapshot.limits.clone();
+    let snapshot = Arc::clone(&worker.generation.borrow().snapshot);
+    let limits = &snapshot.limits;
     if open > limits.connections {
         let failure = Failure::Limit("too many connections");
         let request_id = new_request_id();
         failure_log::failed(&request_id, &failure);
-        if let Some(metrics) = &worker.generation.borrow().snapshot.metrics {
+        if let Some(metrics) = &snapshot.metrics {
             metrics.failed(failure.error_type());
         }
-        refuse(&mut stream.into(), &failure, &request_id).await;
+        // A client of TLS could not read it before a handshake, which is what there is no room for.
+        if listener.tls.is_none() {
+            refuse(&mut stream.into(), &failure, &request_id).await;
+        }
+        return None;
+    }
+    if listener.is_bare() {
+        return Some(Established::plain(stream, peer));
+    }
+    let error = match handshake::establish(stream, peer, listener, limits.handshake_timeout).await {
+        Ok(established) => return Some(established),
+        Err(error) => error,
+    };
+    error.log(peer);
+    if let Some(metrics) = &snapshot.metrics {
+        metrics.handshake_failed(error.reason());
+    }
+    let is_about_certificates = error.is_about_certificates();
+    match error {
+        HandshakeError::PlainHttp(mut stream) => {
+            let failure = ClientFailure::Malformed(
+                "this port speaks https, and the request was not encrypted",
+            );
+            refuse(&mut stream, &failure.into(), &new_request_id()).await;
+        }
+        // A client of TLS 1.3 has sent its request by now. To close at once would take from it the alert that says why.
+        HandshakeError::Tls(_, mut stream) if is_about_certificates => close(&mut stream).await,
+        _ => {}
+    }
+    None
+}
+
+/// Serves exchanges until the connection ends, or becomes something else.
+async fn speak_http(
+    worker: Rc<Worker>,
+    listener: Arc<Listener>,
+    established: Established,
+) -> Option<Switched> {
+    let Established {
+        stream,
+        peer,
+        scheme,
+        client_subject,
+    } = established;
+    let limits = worker.generation.borrow().snapshot.limits.clone();
+    let context = Rc::new(Context {
+        worker: Rc::clone(&worker),
+        protocols: spoken(&stream, scheme, listener.protocols),
+        peer,
+        scheme,
+        client_subject,
+        redirect: listener.redirect,
+        forwarded: Forwarded::new(peer),
+    });
+    // What a later configuration makes of the listener is for later connections.
+    drop(listener);
+    if !context.protocols.http1 && scheme == Scheme::Https {
+        http2::serve(context, stream, &limits).await;
         return None;
     }
     let socket = ClientSocket::new(
-        stream.into(),
+        stream,
         HeadLimits {
             bytes: limits.header_bytes,
             fields: limits.headers,
@@ -186,13 +259,6 @@ async fn speak_http(
             idle: limits.idle_timeout,
         },
     );
-    let context = Rc::new(Context {
-        worker: Rc::clone(&worker),
-        protocols,
-        peer,
-        scheme: Scheme::Http,
-        forwarded: Forwarded::new(peer),
-    });
     let end = exchanges(&context, &socket).await;
     let context = match end {
         End::Http2 => Some(context),
@@ -230,6 +296,22 @@ async fn speak_http(
         }
     }
     None
+}
+
+/// What may be spoken over a connection: with TLS that is agreed on by ALPN, and a client that does not know ALPN speaks HTTP/1.1
+/// unless the listener has nothing but HTTP/2 (RFC 9113, section 3.2).
+fn spoken(stream: &Stream, scheme: Scheme, protocols: Protocols) -> Protocols {
+    if scheme == Scheme::Http {
+        return protocols;
+    }
+    let http2 = match stream.alpn() {
+        Some(name) => name == HTTP_2,
+        None => !protocols.http1,
+    };
+    Protocols {
+        http1: !http2,
+        http2,
+    }
 }
 
 /// How a connection ends.

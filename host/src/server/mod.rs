@@ -3,6 +3,7 @@
 //! - [`listen`]: sockets, one per listener and worker
 //! - [`worker`]: one thread with its own runtime, connections, upstream pool and plugin instances
 //! - [`connection`]: one client's connection from accept to close
+//! - [`handshake`]: what it passes before HTTP: the PROXY protocol ([`proxy_protocol`]), TLS
 //! - [`socket`]: the connection's bytes: heads, bodies, and what is to be written
 //! - [`answer`]: writes a response
 //! - [`http2`]: a connection of HTTP/2, and its exchanges
@@ -14,8 +15,10 @@
 pub mod answer;
 pub mod connection;
 pub mod downstream;
+pub mod handshake;
 pub mod http2;
 pub mod listen;
+pub mod proxy_protocol;
 pub mod reload;
 pub mod socket;
 pub mod watch;
@@ -52,7 +55,7 @@ pub struct Server {
 /// Why the gateway does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration's plugins can't be used.
+    /// What the configuration names can't be used: plugins, certificates.
     #[error("{}", list(file, problems))]
     Plugins {
         /// The configuration file.
@@ -158,10 +161,7 @@ impl Server {
             let seed = worker::Seed {
                 number,
                 snapshots: server.running.subscribe(),
-                listeners: listeners
-                    .into_iter()
-                    .zip(config.listeners.iter().map(|listener| listener.protocols))
-                    .collect(),
+                listeners,
                 draining: server.draining.subscribe(),
                 grace: config.server.shutdown_grace,
                 connections: Arc::clone(&connections),

@@ -5,6 +5,7 @@
 //! and their instances, upstreams and their connections) is taken over, and what is replaced ends with the
 //! last exchange that uses it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -90,7 +91,7 @@ impl Running {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// The files that the configuration is made of: its own, and the components'.
+    /// The files that the configuration is made of: its own, the components', and those of certificates and keys.
     pub fn files(&self) -> Vec<PathBuf> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         let components = config.plugins.values().filter_map(|plugin| {
@@ -99,8 +100,14 @@ impl Running {
             };
             Some(path.clone())
         });
+        let tls = config
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.tls.as_ref());
+        let certificates = tls.flat_map(|tls| tls.files().map(|file| file.path.clone()));
         std::iter::once(config.source.clone())
             .chain(components)
+            .chain(certificates)
             .collect()
     }
 
@@ -137,6 +144,10 @@ impl Running {
         let loaded = config::load(&running.source)?;
         let config = loaded.config;
         let snapshot = super::load(&config, Some(&self.snapshot()), &mut |_| {})?;
+        let warnings = loaded.warnings.iter().chain(&snapshot.warnings);
+        let warnings = warnings
+            .map(|warning| warning.in_file(&config.source).to_string())
+            .collect();
         let (served, is_served) = mpsc::channel();
         self.updates.send_replace(Update { snapshot, served });
         for _ in 0..self.workers {
@@ -146,21 +157,25 @@ impl Running {
             }
         }
         let reloaded = Reloaded {
-            warnings: loaded
-                .warnings
-                .iter()
-                .map(|warning| warning.in_file(&config.source).to_string())
-                .collect(),
+            warnings,
             at_next_start: at_next_start(running, &config),
         };
         Ok((config, reloaded))
     }
 }
 
+/// What is listened on. All else of a listener can change while it listens.
+fn addresses(config: &Config) -> Vec<SocketAddr> {
+    let listeners = config.listeners.iter();
+    let mut addresses: Vec<_> = listeners.map(|listener| listener.address).collect();
+    addresses.sort_unstable();
+    addresses
+}
+
 /// Keys that sockets and threads were made of.
 fn at_next_start(running: &Config, new: &Config) -> Vec<&'static str> {
     [
-        ("listeners", running.listeners != new.listeners),
+        ("listeners", addresses(running) != addresses(new)),
         (
             "server.workers",
             running.server.workers != new.server.workers,

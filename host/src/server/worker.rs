@@ -18,13 +18,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection;
-use crate::config::Protocols;
 use crate::hub::WorkerHub;
 use crate::hub::hooks::Hooks;
 use crate::observe::access_log::AccessLog;
 use crate::plugin::hub_chain::HubChain;
 use crate::plugin::pool::LayerPool;
 use crate::snapshot::Snapshot;
+use crate::snapshot::listeners::Listener;
 use crate::upstream::pool::Pool;
 
 /// What a worker is made of.
@@ -35,7 +35,7 @@ pub struct Seed {
     /// What to serve, now and from each change on.
     pub snapshots: watch::Receiver<Update>,
     /// Its own sockets.
-    pub listeners: Vec<(TcpListener, Protocols)>,
+    pub listeners: Vec<TcpListener>,
     /// Becomes `true` when the gateway stops.
     pub draining: watch::Receiver<bool>,
     /// How long it then waits for what is in flight.
@@ -59,6 +59,14 @@ pub struct Worker {
     pub access_log: Option<AccessLog>,
     /// Tells connections that the gateway stops.
     pub drain: Drain,
+}
+
+impl Worker {
+    /// What a listener does with connections that come now.
+    pub fn listener(&self, index: usize) -> Option<Arc<Listener>> {
+        let generation = self.generation.borrow();
+        generation.snapshot.listeners.get(index).cloned()
+    }
 }
 
 /// Tells the connections of a worker that the gateway stops. They look at a flag whenever they are
@@ -248,11 +256,11 @@ async fn run(seed: Seed) {
     let _ = first.served.send(());
     let connections = Rc::new(RefCell::new(JoinSet::new()));
     let mut accepting = JoinSet::new();
-    for (listener, protocols) in seed.listeners {
+    for (index, listener) in seed.listeners.into_iter().enumerate() {
         accepting.spawn_local(connection::accept(
             Rc::clone(&worker),
             listener,
-            protocols,
+            index,
             Rc::clone(&connections),
             seed.draining.clone(),
         ));

@@ -6,6 +6,7 @@
 //! | variable | is |
 //! |---|---|
 //! | `${client_ip}` | the client's address without port, as `trusted_proxies` lets the gateway believe it |
+//! | `${client_subject}` | the subject of the client's certificate, as `CN=alice,O=Example`; empty where it has shown none |
 //! | `${host}` | host and port that the client asked for |
 //! | `${scheme}` | `http` or `https`: how the client reached the gateway |
 //! | `${method}` | the method |
@@ -29,6 +30,8 @@ use std::str::FromStr;
 pub enum Variable {
     /// `${client_ip}`
     ClientIp,
+    /// `${client_subject}`
+    ClientSubject,
     /// `${host}`
     Host,
     /// `${scheme}`
@@ -67,6 +70,7 @@ impl FromStr for Variable {
         }
         Ok(match name {
             "client_ip" => Self::ClientIp,
+            "client_subject" => Self::ClientSubject,
             "host" => Self::Host,
             "scheme" => Self::Scheme,
             "method" => Self::Method,
@@ -77,7 +81,7 @@ impl FromStr for Variable {
             "status" => Self::Status,
             _ => {
                 return Err(format!(
-                    "no variable is called ${{{name}}}; there are client_ip, host, scheme, method, path, query, route, \
+                    "no variable is called ${{{name}}}; there are client_ip, client_subject, host, scheme, method, path, query, route, \
                      request_id, status, param:NAME and header:NAME"
                 ));
             }
@@ -95,6 +99,7 @@ impl Source for Request {
     fn value(&self, variable: &Variable) -> Vec<u8> {
         match variable {
             Variable::ClientIp => self.client_address().into_bytes(),
+            Variable::ClientSubject => self.client_subject().unwrap_or_default().into_bytes(),
             Variable::Host => self.authority().into_bytes(),
             Variable::Scheme => self.scheme().into_bytes(),
             Variable::Method => self.method().into_bytes(),

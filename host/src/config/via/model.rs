@@ -19,7 +19,7 @@ pub enum Via {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardProxy {
     /// What is spoken to it.
-    pub protocol: ProxyProtocol,
+    pub protocol: ProxyScheme,
     /// A name, or an address without brackets.
     pub host: String,
     /// Default 80 for `http`, 1080 for SOCKS.
@@ -34,7 +34,7 @@ pub struct ForwardProxy {
 
 /// The scheme of a proxy's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProxyProtocol {
+pub enum ProxyScheme {
     /// "http"
     Http,
     /// "socks5": names of targets are resolved here.

@@ -23,7 +23,7 @@ fn direct_is_the_default() {
 
 #[test]
 fn addresses() {
-    use ProxyProtocol::{Http, Socks5, Socks5h};
+    use ProxyScheme::{Http, Socks5, Socks5h};
     for (text, protocol, host, port, credentials) in [
         ("http://proxy:3128", Http, "proxy", 3128, None),
         ("HTTP://proxy.internal/", Http, "proxy.internal", 80, None),

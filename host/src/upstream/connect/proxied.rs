@@ -16,7 +16,7 @@ use super::proxy::no_proxy::NoProxy;
 use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
 use super::resolve::{Name, NotFound, Resolver};
 use super::{ConnectError, Endpoint};
-use crate::config::{self, ForwardProxy, Place, ProxyProtocol, UpstreamProtocol, Via, ViaMode};
+use crate::config::{self, ForwardProxy, Place, ProxyScheme, UpstreamProtocol, Via, ViaMode};
 use crate::transport::Stream;
 use crate::upstream::health;
 
@@ -86,8 +86,8 @@ impl Proxied {
         }
         // HTTP/2 is spoken to the target itself.
         let can_pass_on =
-            proxy.protocol == ProxyProtocol::Http && upstream.protocol != UpstreamProtocol::Http2;
-        let is_http = proxy.protocol == ProxyProtocol::Http;
+            proxy.protocol == ProxyScheme::Http && upstream.protocol != UpstreamProtocol::Http2;
+        let is_http = proxy.protocol == ProxyScheme::Http;
         let authorization = proxy.credentials.as_ref().filter(|_| is_http);
         Some(Self {
             endpoint: Endpoint::at(&proxy.host, proxy.port, resolver),
@@ -116,7 +116,7 @@ impl Proxied {
 
     /// Whether names of targets are resolved here.
     pub(super) fn resolves_targets(&self) -> bool {
-        self.proxy.protocol == ProxyProtocol::Socks5
+        self.proxy.protocol == ProxyScheme::Socks5
     }
 
     /// That a name is not resolved, if that is what who connects waits for.
@@ -200,14 +200,14 @@ impl Proxied {
     async fn tunnel_to(&self, destination: Destination<'_>) -> Result<Stream, Problem> {
         let mut stream = self.dial().await.map_err(|error| error.problem)?;
         match self.proxy.protocol {
-            ProxyProtocol::Http => {
+            ProxyScheme::Http => {
                 let authorization = self.authorization.as_ref();
                 let opened =
                     http_connect::open(&mut stream, destination, authorization, self.is_choice)
                         .await;
                 Ok(stream.begun(opened?.freeze()))
             }
-            ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => {
+            ProxyScheme::Socks5 | ProxyScheme::Socks5h => {
                 let credentials = self.proxy.credentials.as_ref();
                 socks5::open(&mut stream, destination, credentials).await?;
                 Ok(stream)
@@ -217,7 +217,7 @@ impl Proxied {
 
     fn error(&self, problem: Problem) -> ProxyError {
         let proxy = Arc::clone(&self.name);
-        let is_http = self.proxy.protocol == ProxyProtocol::Http;
+        let is_http = self.proxy.protocol == ProxyScheme::Http;
         ProxyError {
             proxy,
             is_http,

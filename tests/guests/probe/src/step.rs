@@ -308,6 +308,7 @@ impl Head<'_> {
             "scheme" => request.scheme(),
             "route" => request.route(),
             "client-address" => request.client_address(),
+            "client-subject" => request.client_subject().unwrap_or_else(|| "-".to_owned()),
             "request-id" => request.request_id(),
             "status" => match self {
                 Self::Request(_) => "-".to_owned(),

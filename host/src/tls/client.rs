@@ -1,0 +1,110 @@
+//! A target's side of TLS.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+
+use super::loader::Loader;
+use super::provider;
+use super::verifier::{Unverified, Verifier};
+use crate::config::{Origin, UpstreamTls};
+
+/// Server names whose sessions are kept, of one upstream.
+const SESSIONS: usize = 256;
+
+/// What handshakes with the targets of one upstream begin with. Shared by all workers, with the sessions that can be resumed.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// For each handshake.
+    pub config: Arc<ClientConfig>,
+    /// Changes when anything of it does.
+    fingerprint: u64,
+}
+
+impl PartialEq for Connector {
+    fn eq(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
+    }
+}
+
+impl Eq for Connector {}
+
+impl Connector {
+    /// Loads what an upstream names; `protocols`: those that are offered (ALPN), the preferred one first; `origin`: the upstream, for what is
+    /// wrong without a file. `None`: something is wrong, and was said.
+    ///
+    /// Where nothing has changed since `previous`, that goes on, with its sessions.
+    pub fn load(
+        tls: &UpstreamTls,
+        protocols: &[&[u8]],
+        origin: &Origin,
+        loader: &mut Loader,
+        previous: Option<&Self>,
+    ) -> Option<Self> {
+        let client = tls.client.as_ref().map(|files| loader.pair(files));
+        let roots = match (&tls.ca, tls.verify) {
+            (_, false) => None,
+            (Some(file), true) => Some(loader.roots(file)),
+            (None, true) => Some(loader.system_roots(origin)),
+        };
+        let client = match client {
+            None => None,
+            Some(pair) => Some(pair?),
+        };
+        let roots = match roots {
+            None => None,
+            Some(roots) => Some(roots?),
+        };
+
+        let mut hasher = DefaultHasher::new();
+        protocols.hash(&mut hasher);
+        client
+            .as_ref()
+            .map(|pair| pair.fingerprint)
+            .hash(&mut hasher);
+        roots
+            .as_ref()
+            .map(|roots| roots.fingerprint)
+            .hash(&mut hasher);
+        let fingerprint = hasher.finish();
+        if let Some(previous) = previous
+            && previous.fingerprint == fingerprint
+        {
+            return Some(previous.clone());
+        }
+
+        let verifier = match roots {
+            None => Ok(Arc::new(Unverified) as Arc<dyn ServerCertVerifier>),
+            Some(roots) => Verifier::new(roots).map(|verifier| Arc::new(verifier) as _),
+        };
+        let verifier = verifier
+            .map_err(|error| loader.problem_at(origin, error))
+            .ok()?;
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|error| loader.problem_at(origin, error))
+            .ok()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match client {
+            None => builder.with_no_client_auth(),
+            Some(pair) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.key)))
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Some(Self {
+            config: Arc::new(config),
+            fingerprint,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
