@@ -404,11 +404,14 @@ impl UpstreamFailure {
                 };
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
-            Self::Proxy { source, .. } => (
-                StatusCode::BAD_GATEWAY,
-                source.problem.error_type(),
-                "upstream failed",
-            ),
+            Self::Proxy { source, .. } => {
+                let error = source.problem.error_type();
+                if error == "dns_timeout" {
+                    (StatusCode::GATEWAY_TIMEOUT, error, "upstream timed out")
+                } else {
+                    (StatusCode::BAD_GATEWAY, error, "upstream failed")
+                }
+            }
             Self::ConnectTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "connection_timeout",

@@ -3,14 +3,14 @@
 //! - [`dial`]: the connection that everything else is in
 //! - [`resolve`]: names become addresses
 //! - [`destination`]: where a connection leads, and whether that is still right
+//! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
 
 mod clock;
 pub mod destination;
 pub mod dial;
-pub mod resolve;
-
 pub mod proxied;
 pub mod proxy;
+pub mod resolve;
 
 use std::io;
 use std::sync::Arc;
@@ -65,16 +65,36 @@ impl Way {
             Place::Network { host, port } => Endpoint::at(host, *port, resolver),
             Place::Unix(path) => Endpoint::Unix(Arc::clone(path)),
         };
-        let proxied = Proxied::to(target, upstream, resolver);
-        Self { endpoint, proxied }
+        Self {
+            endpoint,
+            proxied: Proxied::to(target, upstream, resolver),
+        }
     }
 
-    /// What is dialled: the proxy, where there is one. Whether kept connections still lead there, and what who connects waits
-    /// for, is asked of this one.
+    /// What is dialled. Whether kept connections still lead there is asked of this one.
     pub fn first_hop(&self) -> &Endpoint {
         match &self.proxied {
             None => &self.endpoint,
             Some(proxied) => proxied.endpoint(),
+        }
+    }
+
+    /// Has names looked up before the first connection waits for them.
+    pub fn prepare(&self) {
+        self.first_hop().prepare();
+        if self.proxied.as_ref().is_some_and(Proxied::resolves_targets) {
+            self.endpoint.prepare();
+        }
+    }
+
+    /// That a name is not resolved, if that is what who connects waits for.
+    pub fn awaited_name(&self) -> Option<ConnectError> {
+        match &self.proxied {
+            None => self
+                .endpoint
+                .is_awaiting_name()
+                .then_some(ConnectError::Dns(NotFound::Timeout)),
+            Some(proxied) => Some(proxied.awaited_name(&self.endpoint)?.into()),
         }
     }
 
@@ -83,10 +103,10 @@ impl Way {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        Ok(match &self.proxied {
-            None => self.endpoint.dial().await?,
-            Some(proxied) => proxied.tunnel(&self.endpoint).await?,
-        })
+        match &self.proxied {
+            None => self.endpoint.dial().await,
+            Some(proxied) => Ok(proxied.tunnel(&self.endpoint).await?),
+        }
     }
 
     /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need

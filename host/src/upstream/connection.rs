@@ -141,6 +141,7 @@ impl Connection {
             timer: Timer::default(),
             served: 0,
             is_to_proxy: false,
+            generation: 0,
         }
     }
 

@@ -1,6 +1,10 @@
 //! Real proxies × what a target is asked for × how the proxy is asked.
 
-use sluicegate_tests::{Gateway, Process, RawUpstream, Refusing, Wire, wait_until};
+use sluicegate_tests::{
+    Gateway, Process, RawUpstream, Refusing, Wire,
+    http2::{Http2Upstream, Reply},
+    wait_until,
+};
 
 use crate::proxies::{PASSWORD, Proxy, Rules, USER};
 
@@ -224,6 +228,39 @@ fn chunked_bodies_pass_in_both_directions() {
             assert_eq!(response.status(), 200, "{via}\n{log}");
             assert_eq!(response.text(), "30000 abc", "{via}\n{log}");
         }
+    }
+}
+
+#[test]
+fn http2_is_spoken_through_tunnels() {
+    let target = Http2Upstream::start(100, |request| async move {
+        Reply::ok(request.uri().to_string())
+    });
+    for (scheme, proxy) in [
+        ("http://", Proxy::squid(Rules::Open)),
+        ("http://", Proxy::tinyproxy(Rules::Open)),
+        ("socks5://", Proxy::dante(Rules::Open)),
+        ("socks5h://", Proxy::microsocks(Rules::Open)),
+    ] {
+        let Some(proxy) = proxy else { continue };
+        let via = format!(
+            "protocol = \"h2\"\nvia = \"{scheme}{}\"\n\
+             health = {{ path = \"/healthz\", interval = \"1h\", unhealthy = 1 }}",
+            proxy.address
+        );
+        let gateway = Gateway::new()
+            .upstream_with("a", [target.url()], &via)
+            .route("/{*rest}", "a")
+            .start();
+        let before = target.connections();
+        for _ in 0..5 {
+            let response = gateway.get("/x").send();
+            let log = proxy.log();
+            assert_eq!(response.status(), 200, "{via}\n{log}");
+            assert_eq!(response.text(), format!("{}/x", target.url()));
+        }
+        // One for the requests and one for the check.
+        assert!(target.connections() - before <= 2);
     }
 }
 
