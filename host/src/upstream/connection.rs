@@ -141,7 +141,6 @@ impl Connection {
             timer: Timer::default(),
             served: 0,
             is_to_proxy: false,
-            generation: 0,
         }
     }
 

@@ -85,7 +85,7 @@ impl Pool {
             .iter()
             .rposition(|idle| idle.connection.served > 1 || idle.is_proven)
         {
-            let mut idle = stack.remove(position)?;
+            let idle = stack.remove(position)?;
             if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
                 return Some(idle.connection);
             }
