@@ -2,18 +2,22 @@
 //!
 //! - [`dial`]: the connection that everything else is in
 //! - [`resolve`]: names become addresses
+//! - [`secure`]: TLS to a target
 
 mod clock;
 pub mod dial;
 pub mod resolve;
+pub mod secure;
 
 use std::io;
 use std::sync::Arc;
 
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
+use secure::{Offer, Secure};
 
 use crate::config::{self, Place};
+use crate::tls::client::Connector;
 use crate::transport::Stream;
 
 /// See the module's documentation. Two targets with the same way can use each other's connections.
@@ -21,6 +25,8 @@ use crate::transport::Stream;
 pub struct Way {
     /// Where it leads.
     pub endpoint: Endpoint,
+    /// By TLS, where its URL says so.
+    pub secure: Option<Secure>,
 }
 
 /// Why there is no connection.
@@ -32,6 +38,9 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// No TLS: with the error of `rustls`, if it is to blame.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
     /// HTTP/2 was to be spoken, and the target speaks something else.
     #[error("it does not speak HTTP/2")]
     NotHttp2,
@@ -41,13 +50,21 @@ pub enum ConnectError {
 }
 
 impl Way {
-    /// To a target of a configuration.
-    pub fn to(target: &config::Target, resolver: &Arc<Resolver>) -> Self {
+    /// To a target of an upstream of a configuration; `connector`: what the upstream has for TLS.
+    pub fn to(
+        target: &config::Target,
+        upstream: &config::Upstream,
+        resolver: &Arc<Resolver>,
+        connector: Option<&Connector>,
+    ) -> Self {
         let endpoint = match &target.place {
             Place::Network { host, port } => Endpoint::at(host, *port, resolver),
             Place::Unix(path) => Endpoint::Unix(Arc::clone(path)),
         };
-        Self { endpoint }
+        Self {
+            endpoint,
+            secure: Secure::to(target, upstream, connector),
+        }
     }
 
     /// What is dialled. Whether kept connections still lead there, and what who connects waits for, is asked of this one.
@@ -60,7 +77,33 @@ impl Way {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        self.first_hop().dial().await
+        self.open_offering(Offer::Usual).await
+    }
+
+    /// As [`Self::open`], for what only HTTP/1.1 can do: over TLS nothing else is offered.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open_http1(&self) -> Result<Stream, ConnectError> {
+        self.open_offering(Offer::Http1).await
+    }
+
+    async fn open_offering(&self, offer: Offer) -> Result<Stream, ConnectError> {
+        let stream = self.first_hop().dial().await?;
+        match &self.secure {
+            None => Ok(stream),
+            Some(secure) => secure.over(stream, offer).await,
+        }
+    }
+
+    /// Whether the other way leads to the same target, whatever certificates are shown and believed on it.
+    pub fn leads_where(&self, other: &Self) -> bool {
+        let is_same_name = match (&self.secure, &other.secure) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.has_name_of(other),
+            _ => false,
+        };
+        is_same_name && self.endpoint == other.endpoint
     }
 }
 
