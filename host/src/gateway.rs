@@ -85,6 +85,12 @@ pub fn serve(
             Ok(Admitted::Redirect(response)) => Ok((response, None)),
             Err(failure) => Err(failure),
         };
+        let result = match result {
+            Ok((response, None)) if way.is_mistakable(&response) => {
+                Err(Failure::NotSwitched(response.status()))
+            }
+            result => result,
+        };
         let (response, switch) = match result {
             Ok(answered) => answered,
             Err(failure) => {
@@ -154,6 +160,11 @@ impl ToHub {
 }
 
 impl Way {
+    /// Whether the client would take a response without a switch for one.
+    fn is_mistakable(&self, response: &Response<ResponseBody>) -> bool {
+        response.status().is_success() && self.downstream.is_connect()
+    }
+
     /// The phases up to the first plugin, in order. They are not part of the future: it stays small.
     fn admit(
         &self,

@@ -4,9 +4,11 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::ext::Protocol;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -71,7 +73,11 @@ impl Http2 {
 
     /// Speaks HTTP/2 over a stream.
     pub async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let (send, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        let mut builder = h2::client::Builder::new();
+        // More than one stream's, so that one that is not read leaves room for the others.
+        builder.initial_connection_window_size(1 << 20);
+        let connected = builder.handshake(stream).await;
+        let (send, connection) = connected.expect("HTTP/2");
         let connection = tokio::spawn(connection);
         Self { send, connection }
     }
@@ -113,6 +119,42 @@ impl Http2 {
         read(response.await?).await
     }
 
+    /// An extended CONNECT (RFC 8441) with further fields, and the head that answers it.
+    pub async fn connect_to(
+        &self,
+        protocol: &'static str,
+        uri: &str,
+        fields: &[(&str, &str)],
+    ) -> (Response<()>, Tunnel) {
+        let mut send = self.ready().await;
+        while !send.is_extended_connect_protocol_enabled() {
+            // The other end's settings have not come yet.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let mut request = Request::connect(uri).extension(Protocol::from_static(protocol));
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a request");
+        let (response, send) = send.send_request(request, false).expect("a request");
+        let (head, receive) = response.await.expect("an answer").into_parts();
+        let tunnel = Tunnel {
+            send,
+            receive,
+            held: Vec::new(),
+        };
+        (Response::from_parts(head, ()), tunnel)
+    }
+
+    /// Opens a WebSocket.
+    pub async fn web_socket(&self, uri: &str, fields: &[(&str, &str)]) -> Tunnel {
+        let version = [("sec-websocket-version", "13")];
+        let fields = [&version, fields].concat();
+        let (head, tunnel) = self.connect_to("websocket", uri, &fields).await;
+        assert_eq!(head.status(), 200, "{head:?}");
+        tunnel
+    }
+
     /// How the connection ends.
     pub async fn ended(self) -> Result<(), h2::Error> {
         drop(self.send);
@@ -122,6 +164,58 @@ impl Http2 {
     /// How the connection ends when its other end ends it.
     pub async fn closed(&mut self) -> Result<(), h2::Error> {
         (&mut self.connection).await.expect("the connection's task")
+    }
+}
+
+/// What is behind an extended CONNECT.
+#[derive(Debug)]
+pub struct Tunnel {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    held: Vec<u8>,
+}
+
+impl Tunnel {
+    /// Sends, without regard to what the other end takes.
+    pub fn write(&mut self, bytes: impl Into<Bytes>) {
+        self.send.send_data(bytes.into(), false).expect("a stream");
+    }
+
+    /// Sends no more.
+    pub fn half_close(&mut self) {
+        let end = self.send.send_data(Bytes::new(), true);
+        end.expect("a stream");
+    }
+
+    /// Resets the stream.
+    pub fn reset(mut self) {
+        self.send.send_reset(Reason::CANCEL);
+    }
+
+    /// So many bytes.
+    pub async fn read_exact(&mut self, length: usize) -> Vec<u8> {
+        while self.held.len() < length {
+            let more = self.fill().await.expect("no reset");
+            assert!(more, "the end, behind {:?}", self.held);
+        }
+        let rest = self.held.split_off(length);
+        std::mem::replace(&mut self.held, rest)
+    }
+
+    /// All that comes up to the end.
+    pub async fn read_to_end(&mut self) -> Result<Vec<u8>, h2::Error> {
+        while self.fill().await? {}
+        Ok(std::mem::take(&mut self.held))
+    }
+
+    async fn fill(&mut self) -> Result<bool, h2::Error> {
+        let Some(data) = self.receive.data().await else {
+            return Ok(false);
+        };
+        let data = data?;
+        self.receive.flow_control().release_capacity(data.len())?;
+        self.held.extend_from_slice(&data);
+        Ok(true)
     }
 }
 

@@ -16,7 +16,7 @@
 //! - [`HubServer`]: a WebSocket hub alone; [`WebSocket`]: a client of one
 //! - [`UnixUpstream`]: an upstream at a unix socket; [`DnsServer`]: names for upstreams
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
-//! - [`http2`]: a client of HTTP/2
+//! - [`http2`]: a client of HTTP/2; [`frames`]: one that obeys no rules
 //! - [`Authority`], [`Certificate`], [`TlsClient`], [`TlsWire`]: TLS; [`TlsFront`]: that of an upstream
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
@@ -32,6 +32,7 @@
 mod answer;
 mod browser;
 mod dns;
+pub mod frames;
 mod gateway;
 mod head;
 mod holding;

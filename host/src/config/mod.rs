@@ -31,6 +31,7 @@ mod suggest;
 mod target;
 mod tls;
 mod upstream;
+mod via;
 
 #[cfg(test)]
 mod testing;
@@ -51,6 +52,7 @@ use report::Report;
 pub use resolver::Resolver;
 pub use target::Place;
 pub use tls::model::*;
+pub use via::model::*;
 
 /// What names and relative paths of the file refer to.
 struct Scope<'t> {
@@ -154,6 +156,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         hubs: hub::read(&mut root, &scope, &routes),
         routes,
     };
+    via::check_hosts(&config, report);
     root.finish();
     config
 }

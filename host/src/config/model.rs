@@ -13,7 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
-use super::Places;
+use super::{Places, Via};
 use crate::exchange::Scheme;
 
 /// A whole configuration file.
@@ -283,6 +283,8 @@ pub struct Upstream {
     pub outliers: Option<Outliers>,
     /// `health`; absent: targets are not checked.
     pub health: Option<HealthCheck>,
+    /// `via`, `via_mode` and `no_proxy`
+    pub via: Via,
 }
 
 /// `upstreams.NAME.protocol`

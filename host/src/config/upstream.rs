@@ -8,7 +8,7 @@ use http::HeaderName;
 use super::model::{Algorithm, HashOn, LoadFactor, Target, Timeouts, Upstream, UpstreamProtocol};
 use super::reader::{Node, Section};
 use super::tls::model::UpstreamTls;
-use super::{Scope, health, limits, name, retries, target, tls};
+use super::{Scope, health, limits, name, retries, target, tls, via};
 use crate::exchange::Scheme;
 
 pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> BTreeMap<String, Upstream> {
@@ -36,7 +36,7 @@ fn upstream(node: &Node<'_>, scope: &Scope<'_>) -> Option<Upstream> {
     let protocol = section
         .read("protocol", |node| node.choice(&PROTOCOLS))
         .unwrap_or_default();
-    connection(&mut section);
+    let via = via::read(&mut section);
     let tls = section.take("tls");
     section.finish();
     let tls = secure(&targets, tls.as_ref(), node, scope);
@@ -71,6 +71,7 @@ fn upstream(node: &Node<'_>, scope: &Scope<'_>) -> Option<Upstream> {
         limits,
         outliers,
         health,
+        via,
     })
 }
 
@@ -182,22 +183,6 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
     };
     section.finish();
     timeouts
-}
-
-/// How targets are reached. There is one way so far; to take another than the one that was asked for
-/// would send in the clear, or past a proxy, what was not meant to go there.
-fn connection(upstream: &mut Section<'_>) {
-    // The address of a proxy may hold a password, and is not repeated.
-    if let Some(via) = upstream.take("via")
-        && via.as_str() != Some("direct")
-    {
-        via.problem("forward proxies are not part of this version; allowed: \"direct\"");
-    }
-    if let Some(mode) = upstream.take("via_mode")
-        && mode.choice(&[("auto", false), ("connect", true)]) == Some(true)
-    {
-        mode.warning("accepted, but forward proxies are not part of this version: targets are connected to directly");
-    }
 }
 
 #[cfg(test)]
@@ -344,16 +329,10 @@ mod tests {
 
     #[test]
     fn what_has_no_effect_is_a_warning() {
-        for (text, expected) in [
-            (
-                "hash_on = \"path\"",
-                "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
-            ),
-            (
-                "via_mode = \"connect\"",
-                "3: upstreams.u.via_mode: accepted, but forward proxies are not part of this version: targets are connected to directly",
-            ),
-        ] {
+        for (text, expected) in [(
+            "hash_on = \"path\"",
+            "3: upstreams.u.hash_on: has no effect: only balance = \"consistent-hash\" and \"maglev\" hash",
+        )] {
             assert_eq!(warned(&format!("{TARGETS}{text}")).1, [expected], "{text}");
         }
         let (_, warnings) = warned("[upstreams.u]\ntargets = [{ url = \"http://a\", weight = 2 }]");
@@ -386,11 +365,6 @@ mod tests {
                 "3: upstreams.u.timeouts.conect: unknown key; did you mean \"connect\"?".to_owned(),
             ),
             ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"h2\", \"auto\"".to_owned()),
-            (
-                "via = \"http://user:hunter2@proxy:3128\"",
-                "3: upstreams.u.via: forward proxies are not part of this version; allowed: \"direct\"".to_owned(),
-            ),
-            ("via_mode = \"tunnel\"", "3: upstreams.u.via_mode: found \"tunnel\"; allowed: \"auto\", \"connect\"".to_owned()),
             ("balancer = 1", "3: upstreams.u.balancer: unknown key; did you mean \"balance\"?".to_owned()),
         ] {
             assert_eq!(refused(&format!("{TARGETS}{text}")), [expected], "{text}");

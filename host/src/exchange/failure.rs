@@ -16,6 +16,7 @@ use crate::http1::response::HeadError;
 use crate::observe::record::Overdue;
 use crate::plugin::failure::BrokeBody;
 use crate::upstream::body::Silence;
+use crate::upstream::connect::proxy::ProxyError;
 use crate::upstream::connect::resolve::NotFound;
 use crate::upstream::connection::Broken;
 use crate::websocket::handshake::Refusal;
@@ -45,6 +46,9 @@ pub enum Failure {
     /// The response's body broke off before it was passed on; the text is for the log.
     #[error("the response's body broke off: {0}")]
     BrokenBody(String),
+    /// An extended CONNECT (RFC 8441) was answered with a success that is no switch to its protocol: in HTTP/2 it would be one.
+    #[error("answered with {0} in place of a switch to another protocol")]
+    NotSwitched(StatusCode),
     /// A limit is reached.
     #[error("{0}")]
     Limit(&'static str),
@@ -119,6 +123,14 @@ pub enum UpstreamFailure {
         target: String,
         /// With the error of `rustls`, if it is to blame.
         source: std::io::Error,
+    },
+    /// 502: no way through a forward proxy.
+    #[error("{target}: {source}")]
+    Proxy {
+        /// Host and port.
+        target: String,
+        /// Which proxy, and why.
+        source: ProxyError,
     },
     /// 504: no connection in time.
     #[error("{target}: no connection within {limit:?}")]
@@ -264,6 +276,11 @@ impl Failure {
                 "http_response_incomplete",
                 "upstream failed",
             ),
+            Self::NotSwitched(_) => (
+                StatusCode::BAD_GATEWAY,
+                "http_protocol_error",
+                "upstream failed",
+            ),
             Self::Limit(reason) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "connection_limit_reached",
@@ -305,8 +322,12 @@ impl Failure {
         headers.insert(REQUEST_ID.clone(), request_id.clone());
         // There is one error type for a response that is late; whose patience was at its end is a detail.
         let details = match self {
-            Self::Upstream(UpstreamFailure::RouteTimeout { .. }) => "; details=\"route timeout\"",
-            _ => "",
+            Self::Upstream(UpstreamFailure::RouteTimeout { .. }) => {
+                "; details=\"route timeout\"".to_owned()
+            }
+            // Whose forward proxy it is that says no can tell what to do about it by its name only.
+            Self::Upstream(UpstreamFailure::Proxy { source, .. }) => source.parameters(),
+            _ => String::new(),
         };
         let error = answer.error;
         if let Ok(value) = HeaderValue::from_str(&format!("sluicegate; error={error}{details}")) {
@@ -404,6 +425,11 @@ impl UpstreamFailure {
                 let error = tls_error(source).unwrap_or("connection_terminated");
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
+            Self::Proxy { source, .. } => (
+                StatusCode::BAD_GATEWAY,
+                source.problem.error_type(),
+                "upstream failed",
+            ),
             Self::ConnectTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "connection_timeout",

@@ -51,6 +51,39 @@ pub fn take_head(
     fields: &mut Vec<Field>,
     is_head: bool,
 ) -> Result<Option<Response>, HeadError> {
+    let Some((is_1_1, status, mut headers)) = take(buffer, fields)? else {
+        return Ok(None);
+    };
+    let framing = framing(&mut headers, status, is_head)?;
+    let keep_alive = framing != Framing::UntilClose
+        && keeps_alive(&headers, is_1_1)
+        // What speaks 1.0 and sends chunks is not to be trusted with another request (RFC 9112, section 6.1).
+        && (is_1_1 || framing != Framing::Chunked);
+    Ok(Some(Response {
+        status,
+        headers,
+        framing,
+        keep_alive,
+    }))
+}
+
+/// Takes the head of what a proxy answers to a CONNECT, as [`take_head`] does; but what it says about a body's length is
+/// not looked at: behind a 2xx the tunnel begins whatever stands there (RFC 9110, section 9.3.6), and behind
+/// everything else the connection is given up.
+///
+/// # Errors
+/// See [`HeadError`]; never `Framing`.
+pub fn take_connect_head(
+    buffer: &mut BytesMut,
+    fields: &mut Vec<Field>,
+) -> Result<Option<StatusCode>, HeadError> {
+    Ok(take(buffer, fields)?.map(|(_, status, _)| status))
+}
+
+/// A head whose framing has not been looked at: whether it is HTTP/1.1, the status, the fields.
+type Taken = (bool, StatusCode, HeaderMap);
+
+fn take(buffer: &mut BytesMut, fields: &mut Vec<Field>) -> Result<Option<Taken>, HeadError> {
     fields.clear();
     let Some((line, mut next)) = next_line(buffer, 0)? else {
         return check_beginning(buffer).map(|()| None);
@@ -71,18 +104,7 @@ pub fn take_head(
         fields.push(Field::read(line, start)?);
     }
     let head = buffer.split_to(next).freeze();
-    let mut headers = grammar::headers(&head, fields)?;
-    let framing = framing(&mut headers, status, is_head)?;
-    let keep_alive = framing != Framing::UntilClose
-        && keeps_alive(&headers, is_1_1)
-        // What speaks 1.0 and sends chunks is not to be trusted with another request (RFC 9112, section 6.1).
-        && (is_1_1 || framing != Framing::Chunked);
-    Ok(Some(Response {
-        status,
-        headers,
-        framing,
-        keep_alive,
-    }))
+    Ok(Some((is_1_1, status, grammar::headers(&head, fields)?)))
 }
 
 /// The line that begins at `from`, without what ends it, and where the next one begins.

@@ -41,7 +41,11 @@ pub fn failed(request_id: &HeaderValue, failure: &Failure) {
                 tracing::warn!(request_id = text(request_id), "{failure}");
             }
         }
-        Failure::Client(_) | Failure::Route(_) | Failure::Handshake(_) | Failure::Plugin(_) => {
+        Failure::Client(_)
+        | Failure::Route(_)
+        | Failure::Handshake(_)
+        | Failure::NotSwitched(_)
+        | Failure::Plugin(_) => {
             tracing::debug!(request_id = text(request_id), "{failure}");
         }
     }

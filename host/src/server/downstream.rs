@@ -37,6 +37,14 @@ impl Downstream {
         }
     }
 
+    /// Whether a success would say that another protocol is spoken from here on (RFC 8441, section 5).
+    pub fn is_connect(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(stream) => stream.is_connect(),
+        }
+    }
+
     fn make_body(&self, limit: Option<u64>) -> RequestBody {
         match self {
             Self::Http1(socket) => {

@@ -256,7 +256,7 @@ impl Sending<'_> {
         let target = self.upstream.targets.get(index);
         let target = target.ok_or_else(|| Failure::Internal("no such target".to_owned()))?;
         let is_upgrade = message.exchange.request.upgrade.is_some();
-        let mut kept = self.kept(target, is_upgrade);
+        let mut kept = self.kept(target, is_upgrade, message.replay.is_some());
         loop {
             let mut link = match kept.take() {
                 Some(link) => link,
@@ -305,7 +305,7 @@ impl Sending<'_> {
                 }
                 Err(Expired) => {
                     link.is_late();
-                    let target = target.way.to_string();
+                    let target = target.way.described();
                     let timeout = if Instant::now() >= self.deadline {
                         self.route_timeout(target)
                     } else {
@@ -331,15 +331,15 @@ impl Sending<'_> {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
-                    let failure = failure_of(target.way.to_string(), error);
+                    let failure = failure_of(target.way.described(), error);
                     return Err(Box::new(Failed { failure, unsent }));
                 }
             };
         }
     }
 
-    /// A connection that is there already.
-    fn kept(&self, target: &Target, is_upgrade: bool) -> Option<Link> {
+    /// A connection that is there already. `is_repeatable`: whether the request can be sent again when that closes.
+    fn kept(&self, target: &Target, is_upgrade: bool, is_repeatable: bool) -> Option<Link> {
         if target.protocol != UpstreamProtocol::Http1
             && !is_upgrade
             && let Some(shared) = self.pool.shared(target.slot)
@@ -350,25 +350,30 @@ impl Sending<'_> {
         if target.protocol == UpstreamProtocol::Http2 && !is_upgrade {
             return None;
         }
-        self.pool
-            .take(target.slot, target.way.first_hop())
-            .map(Link::Http1)
+        let first_hop = target.way.first_hop();
+        let is_passed_on = target.way.absolute().is_some();
+        let connection = match () {
+            // A forward proxy does not pass it on; what is kept may have one at its end.
+            () if is_passed_on && is_upgrade => None,
+            () if is_passed_on && !is_repeatable => self.pool.take_proven(target.slot, first_hop),
+            () => self.pool.take(target.slot, first_hop),
+        };
+        connection.map(Link::Http1)
     }
 
     async fn open(&self, target: &Target, is_upgrade: bool) -> Result<Link, UpstreamFailure> {
         let limit = self.upstream.timeouts.connect;
         let end = (Instant::now() + limit).min(self.deadline);
-        let target_name = target.way.to_string();
         match tokio::time::timeout_at(end, self.connect(target, is_upgrade)).await {
             Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) => Err(not_connected(target_name, error)),
-            Err(_) if end == self.deadline => Err(self.route_timeout(target_name)),
+            Ok(Err(error)) => Err(not_connected(target.way.to_string(), error)),
+            Err(_) if end == self.deadline => Err(self.route_timeout(target.way.described())),
             Err(_) if target.way.first_hop().is_awaiting_name() => Err(UpstreamFailure::Dns {
-                target: target_name,
+                target: target.way.described(),
                 source: NotFound::Timeout,
             }),
             Err(_) => Err(UpstreamFailure::ConnectTimeout {
-                target: target_name,
+                target: target.way.described(),
                 limit,
             }),
         }
@@ -377,6 +382,13 @@ impl Sending<'_> {
     /// Makes a connection, or waits for one that somebody else makes and that can be shared. What asks for an upgrade
     /// goes over HTTP/1.1: there it has a connection to itself.
     async fn connect(&self, target: &Target, is_upgrade: bool) -> Result<Link, ConnectError> {
+        if let Some(absolute) = target.way.absolute()
+            && !is_upgrade
+        {
+            let mut connection = Box::new(Connection::over(absolute.open().await?));
+            connection.is_to_proxy = true;
+            return Ok(Link::Http1(connection));
+        }
         let http1 = |stream| Ok(Link::Http1(Box::new(Connection::over(stream))));
         let shared = self.pool.shared(target.slot);
         let (false, Some(shared)) = (
@@ -423,6 +435,15 @@ impl Sending<'_> {
         link: Link,
         in_flight: InFlight,
     ) -> Attempted {
+        if response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && let Link::Http1(connection) = &link
+            && connection.is_to_proxy
+            && let Some(absolute) = target.way.absolute()
+        {
+            // It is said to the gateway; no client could answer it.
+            let (target, source) = (target.way.to_string(), absolute.unauthorized());
+            return Err(UpstreamFailure::Proxy { target, source }.into());
+        }
         let pool = Rc::clone(self.pool);
         let timeouts = &self.upstream.timeouts;
         let body = if response.status != StatusCode::SWITCHING_PROTOCOLS {
@@ -477,6 +498,7 @@ fn not_connected(target: String, error: ConnectError) -> UpstreamFailure {
         ConnectError::Dns(source) => UpstreamFailure::Dns { target, source },
         ConnectError::Connect(source) => UpstreamFailure::Connect { target, source },
         ConnectError::Tls(source) => UpstreamFailure::Tls { target, source },
+        ConnectError::Proxy(source) => UpstreamFailure::Proxy { target, source },
         ConnectError::NotHttp2 => UpstreamFailure::NotHttp2 { target },
         ConnectError::Http2(source) => UpstreamFailure::Broken {
             target,

@@ -9,12 +9,18 @@ pub mod dial;
 pub mod resolve;
 pub mod secure;
 
+pub mod proxied;
+pub mod proxy;
+
 use std::io;
 use std::sync::Arc;
 
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
 use secure::{Offer, Secure};
+
+use proxied::{Absolute, Proxied};
+use proxy::ProxyError;
 
 use crate::config::{self, Place};
 use crate::tls::client::Connector;
@@ -25,6 +31,8 @@ use crate::transport::Stream;
 pub struct Way {
     /// Where it leads.
     pub endpoint: Endpoint,
+    /// Through which forward proxy; `None`: directly.
+    pub proxied: Option<Proxied>,
     /// By TLS, where its URL says so.
     pub secure: Option<Secure>,
 }
@@ -38,6 +46,9 @@ pub enum ConnectError {
     /// No address of the target took the connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// There is no way through the forward proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// No TLS: with the error of `rustls`, if it is to blame.
     #[error("TLS: {0}")]
     Tls(io::Error),
@@ -63,16 +74,21 @@ impl Way {
         };
         Self {
             endpoint,
+            proxied: Proxied::to(target, upstream, resolver),
             secure: Secure::to(target, upstream, connector),
         }
     }
 
-    /// What is dialled. Whether kept connections still lead there, and what who connects waits for, is asked of this one.
+    /// What is dialled: the proxy, where there is one. Whether kept connections still lead there, and what who connects waits
+    /// for, is asked of this one.
     pub fn first_hop(&self) -> &Endpoint {
-        &self.endpoint
+        match &self.proxied {
+            None => &self.endpoint,
+            Some(proxied) => proxied.endpoint(),
+        }
     }
 
-    /// Connects, up to where HTTP is spoken. Without a limit of time: that is the caller's.
+    /// Connects, up to where HTTP is spoken to the target. Without a limit of time: that is the caller's.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -89,21 +105,38 @@ impl Way {
     }
 
     async fn open_offering(&self, offer: Offer) -> Result<Stream, ConnectError> {
-        let stream = self.first_hop().dial().await?;
+        let stream = match &self.proxied {
+            None => self.endpoint.dial().await?,
+            Some(proxied) => proxied.tunnel(&self.endpoint).await?,
+        };
         match &self.secure {
             None => Ok(stream),
             Some(secure) => secure.over(stream, offer).await,
         }
     }
 
-    /// Whether the other way leads to the same target, whatever certificates are shown and believed on it.
+    /// Whether the other way leads to the same target through the same proxy, whatever certificates are shown and believed on it.
     pub fn leads_where(&self, other: &Self) -> bool {
         let is_same_name = match (&self.secure, &other.secure) {
             (None, None) => true,
             (Some(one), Some(other)) => one.has_name_of(other),
             _ => false,
         };
-        is_same_name && self.endpoint == other.endpoint
+        is_same_name && (&self.endpoint, &self.proxied) == (&other.endpoint, &other.proxied)
+    }
+
+    /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need
+    /// for that. `None`: they go over connections of [`Self::open`], as upgrades do in any case.
+    pub fn absolute(&self) -> Option<Absolute<'_>> {
+        self.proxied.as_ref()?.absolute()
+    }
+
+    /// The target with the proxy that leads to it, for messages.
+    pub fn described(&self) -> String {
+        match &self.proxied {
+            None => self.to_string(),
+            Some(proxied) => format!("{self} through forward proxy {}", proxied.name()),
+        }
     }
 }
 

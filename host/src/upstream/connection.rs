@@ -46,6 +46,8 @@ pub struct Connection {
     pub served: u32,
     /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there; 0 for none of a name.
     generation: u64,
+    /// Whether a forward proxy is at its end and not the target: it gets requests in absolute-form.
+    pub is_to_proxy: bool,
 }
 
 #[derive(Debug)]
@@ -139,6 +141,7 @@ impl Connection {
             timer: Timer::default(),
             served: 0,
             generation: 0,
+            is_to_proxy: false,
         }
     }
 

@@ -32,6 +32,8 @@ struct Idle {
     /// When [`Pool::sweep`] saw it first. A connection that is used again at once, as most are, needs
     /// no look at the clock.
     seen: Option<Instant>,
+    /// Whether [`Pool::sweep`] has found it alive more than once.
+    is_proven: bool,
 }
 
 impl Pool {
@@ -72,6 +74,21 @@ impl Pool {
         None
     }
 
+    /// As [`Self::take`], for a request that can't be sent a second time over a connection to a forward proxy. Some proxies
+    /// (tinyproxy) close each connection after its first exchange and do not say so: what such a request was sent over, just
+    /// before it closes, would be lost. So it gets a connection that has carried two exchanges, or has been open for a while since
+    /// its first one.
+    pub fn take_proven(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
+        let mut slots = self.slots.borrow_mut();
+        let stack = slots.get_mut(slot)?;
+        let position = stack.iter_mut().rposition(|idle| {
+            (idle.connection.served > 1 || idle.is_proven)
+                && idle.connection.was_alive()
+                && idle.connection.leads_to(endpoint)
+        })?;
+        Some(stack.remove(position)?.connection)
+    }
+
     /// A target's connections that carry many exchanges.
     pub fn shared(&self, slot: usize) -> Option<&Spares> {
         self.shared.get(slot)
@@ -93,6 +110,7 @@ impl Pool {
                 connection,
                 limit: idle,
                 seen: None,
+                is_proven: false,
             });
         }
     }
@@ -104,6 +122,7 @@ impl Pool {
         }
         for stack in self.slots.borrow_mut().iter_mut() {
             stack.retain_mut(|idle| {
+                idle.is_proven = idle.seen.is_some();
                 let since = now.saturating_duration_since(*idle.seen.get_or_insert(now));
                 since < idle.limit && idle.connection.is_alive()
             });

@@ -5,13 +5,15 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HOST, USER_AGENT};
+use http::header::{HOST, PROXY_AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
 use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 
 use super::checks::Change;
+use super::connect::ConnectError;
+use super::connect::proxied::Absolute;
 use super::connection::{Connection, Form, Unanswered};
 use super::http2::shared::Shared;
 use super::http2::stream::Stream;
@@ -127,7 +129,16 @@ async fn check(upstream: Arc<Upstream>, index: usize, settings: HealthCheck) {
 
 /// One check; the error says what was wrong.
 async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
-    let stream = target.way.open().await.map_err(|error| error.to_string())?;
+    // That a forward proxy takes connections says nothing about the target.
+    let absolute = match probe {
+        Probe::Http { .. } => target.way.absolute(),
+        Probe::Connect => None,
+    };
+    let opened = match absolute {
+        Some(absolute) => absolute.open().await.map_err(ConnectError::from),
+        None => target.way.open().await,
+    };
+    let stream = opened.map_err(|error| error.to_string())?;
     let never = |_: &mut crate::timer::Timer, _: &mut std::task::Context<'_>| {
         std::task::Poll::<std::convert::Infallible>::Pending
     };
@@ -155,10 +166,14 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
     }
     let mut connection = Connection::over(stream);
     let put_head = |out: &mut Outbox| {
-        for part in ["GET ", path.as_str(), " HTTP/1.1\r\n"] {
+        let origin = absolute.map_or("", |absolute| absolute.origin);
+        for part in ["GET ", origin, path.as_str(), " HTTP/1.1\r\n"] {
             out.put(part.as_bytes());
         }
         out.put_field(&HOST, &target.host);
+        if let Some(credentials) = absolute.and_then(Absolute::authorization) {
+            out.put_field(&PROXY_AUTHORIZATION, credentials);
+        }
         out.put_field(&USER_AGENT, &AGENT);
         out.put(b"connection: close\r\n\r\n");
     };
@@ -169,6 +184,11 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
     };
     connection.begin(put_head, RequestBody::Empty, form);
     let Ok(sent) = connection.send(|_, _| {}, never).await;
+    if let (Some(absolute), Ok(head)) = (absolute, &sent)
+        && head.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    {
+        return Err(absolute.unauthorized().to_string());
+    }
     judge(status, sent.map(|head| head.status))
 }
 

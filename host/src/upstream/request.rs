@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHORIZATION, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
 use super::attempt::Sending;
+use super::connect::proxied::Absolute;
 use super::connection::Form;
 use super::link::Link;
 use super::target::Target;
@@ -28,7 +29,13 @@ impl Sending<'_> {
         mut body: RequestBody,
     ) -> Result<Option<Rc<Gate>>, Failure> {
         let head = &exchange.request;
+        let absolute = match link {
+            Link::Http1(connection) if connection.is_to_proxy => target.way.absolute(),
+            _ => None,
+        };
         let host = match &head.authority {
+            // A proxy puts the URL's host into it anyway (RFC 9112, section 3.2.2).
+            _ if absolute.is_some() => &target.host,
             Some(authority) => authority,
             None if self.preserve_host => &head.host,
             None => &target.host,
@@ -57,9 +64,11 @@ impl Sending<'_> {
         } else {
             body
         };
+        let is_proxied = target.way.proxied.is_some();
         let is_done_with = |name: &HeaderName| {
             let is_expect = name == EXPECT && gate.is_none() && (is_expecting || is_1_0);
-            name == HOST || name == CONTENT_LENGTH || is_expect
+            let is_for_proxy = is_proxied && is_for_proxy(name);
+            name == HOST || name == CONTENT_LENGTH || is_expect || is_for_proxy
         };
         let connection = match link {
             Link::Http1(connection) => connection,
@@ -87,11 +96,17 @@ impl Sending<'_> {
         let put_head = |out: &mut Outbox| {
             out.put(head.method.as_str().as_bytes());
             out.put(b" ");
+            if let Some(absolute) = absolute {
+                out.put(absolute.origin.as_bytes());
+            }
             for part in head.target.written(&target.base_path) {
                 out.put(part.as_bytes());
             }
             out.put(b" HTTP/1.1\r\n");
             out.put_field(&HOST, host);
+            if let Some(credentials) = absolute.and_then(Absolute::authorization) {
+                out.put_field(&PROXY_AUTHORIZATION, credentials);
+            }
             for (name, value) in &head.headers {
                 if !is_done_with(name) {
                     out.put_field(name, value);
@@ -121,6 +136,11 @@ impl Sending<'_> {
         connection.begin(put_head, body, form);
         Ok(gate)
     }
+}
+
+/// Whether a field is for a proxy. One of the client's must not speak for us to ours.
+fn is_for_proxy(name: &HeaderName) -> bool {
+    name.as_str().starts_with("proxy-")
 }
 
 /// The target of a request as HTTP/2 has it.

@@ -214,8 +214,8 @@ impl Upstream {
     }
 }
 
-/// For each target of a configuration the index that it has in `previous`: the one with the same URL. How it is written there may
-/// differ, where it leads may not.
+/// For each target of a configuration the index that it has in `previous`: the one with the same URL and the same way to
+/// it. How the URL is written may differ, where it leads may not.
 pub fn same_targets(
     previous: Option<&Upstream>,
     config: &config::Upstream,

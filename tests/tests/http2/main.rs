@@ -6,5 +6,11 @@
     clippy::indexing_slicing
 )]
 
+mod conformance;
+mod drain;
 mod exchanges;
+mod flow;
+mod hostile;
+mod record;
 mod upstream;
+mod web_sockets;

@@ -266,3 +266,32 @@ fn health_checks_speak_what_requests_speak() {
     assert_eq!(received[0].headers()["user-agent"], "sluicegate-health");
     assert_eq!(gateway.get("/").send().status(), 200);
 }
+
+/// Far more than all buffers between two ends of the gateway hold.
+const LARGE: usize = 64 << 20;
+
+#[test]
+fn clients_that_read_nothing_do_not_stop_the_others_of_their_connection() {
+    let large = bytes::Bytes::from(vec![b'x'; LARGE]);
+    let upstream = Http2Upstream::start(100, move |request: Request<Vec<u8>>| {
+        let large = large.clone();
+        async move {
+            match request.uri().path() {
+                "/large" => Reply::ok(large),
+                _ => Reply::ok("small"),
+            }
+        }
+    });
+    let gateway = in_front_of(&upstream).start();
+    let mut stalled = Vec::new();
+    for _ in 0..20 {
+        let mut wire = gateway.connect();
+        wire.write("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
+        assert_eq!(wire.read_head().status(), 200);
+        stalled.push(wire);
+    }
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/").send().text(), "small");
+    }
+    assert_eq!(upstream.connections(), 1);
+}

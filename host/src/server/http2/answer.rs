@@ -186,16 +186,12 @@ fn wrong_length() -> Broken {
     Broken::Body
 }
 
-/// The head that answers an extended CONNECT (RFC 8441, section 5): what a 101 is in HTTP/1.1 is a 200 here. Another 2xx
-/// would say the same, and is none.
+/// The head that answers an extended CONNECT (RFC 8441, section 5): what a 101 is in HTTP/1.1 is a 200 here. What else is a
+/// success has become a failure before ([`Failure::NotSwitched`](crate::exchange::Failure::NotSwitched)).
 pub fn answer_to_connect<B>(mut response: Response<B>) -> Response<B> {
-    let status = response.status();
-    if status == StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         *response.status_mut() = StatusCode::OK;
         response.headers_mut().remove(SEC_WEBSOCKET_ACCEPT);
-    } else if status.is_success() {
-        tracing::debug!("a target answered {status} to a request for another protocol");
-        *response.status_mut() = StatusCode::BAD_GATEWAY;
     }
     response
 }

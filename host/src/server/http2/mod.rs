@@ -24,7 +24,7 @@ use http::{Method, Request, Version};
 use tokio::task::JoinSet;
 
 use self::answer::{Answer, answer_to_connect};
-use self::stream::Stream;
+use self::stream::{Asked, Stream};
 use super::LINGER;
 use super::connection::{Context, Watching, switched};
 use super::downstream::Downstream;
@@ -109,6 +109,8 @@ async fn accept(
         loop {
             if !is_ending && context.worker.drain.has_begun() {
                 is_ending = true;
+                // Not after the time that an idle one has otherwise.
+                idle.stop();
                 connection.graceful_shutdown();
             }
             if patience.is_over() {
@@ -187,7 +189,12 @@ fn exchange(
         } else {
             received.length
         };
-        let stream = Stream::new(respond, receive, length, received.expects_continue, idle);
+        let asked = Asked {
+            is_connect: received.is_connect,
+            length,
+            expects_continue: received.expects_continue,
+        };
+        let stream = Stream::new(respond, receive, asked, idle);
         let downstream = Downstream::Http2(Rc::clone(&stream));
         let mut serving = Box::pin(gateway::serve(&context, received.request, downstream));
         let served = poll_fn(|cx| match serving.as_mut().poll(cx) {
@@ -204,11 +211,6 @@ fn exchange(
             Box::pin(switch_over(&stream, response, switch)).await;
             return;
         }
-        let response = if received.is_connect {
-            answer_to_connect(response)
-        } else {
-            response
-        };
         let Ok(mut answer) = Answer::begin(&stream, response, is_head) else {
             patience.taken_back();
             return;

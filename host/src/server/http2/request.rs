@@ -160,6 +160,10 @@ fn upgrade(request: &mut Request, protocol: &Protocol) -> Result<(), ClientFailu
     if !grammar::is_tokens(name.as_bytes()) || name.is_empty() {
         return Err(malformed);
     }
+    if name.eq_ignore_ascii_case("h2c") {
+        // See `websocket::upgrade`.
+        return Err(ClientFailure::NotImplemented("no such protocol"));
+    }
     let name = HeaderValue::from_str(name).map_err(|_| malformed)?;
     let headers = &mut request.headers;
     if name.as_bytes().eq_ignore_ascii_case(b"websocket") {

@@ -19,15 +19,23 @@ use crate::timer::Timer;
 /// Interim responses of one exchange: an upstream may not make the gateway hoard.
 const MOST_INTERIM: usize = 64 * 1024;
 
+/// What a request's head says of its stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// It is an extended CONNECT.
+    pub is_connect: bool,
+    /// Of the request's body, where it was said.
+    pub length: Option<u64>,
+    /// Whether the client waits with its body until it is asked for it.
+    pub expects_continue: bool,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Stream {
     respond: RefCell<SendResponse<Bytes>>,
     receive: RefCell<Option<RecvStream>>,
-    /// Of the request's body, where it was said.
-    length: Option<u64>,
-    /// Whether the client waits with its body until it is asked for it.
-    expects_continue: bool,
+    asked: Asked,
     /// Between two pieces of the body.
     idle: Duration,
     /// Bytes of interim responses.
@@ -35,19 +43,17 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Of the two halves of a stream, and what the request's head says about its body.
+    /// Of the two halves of a stream, and what the request's head says about it.
     pub fn new(
         respond: SendResponse<Bytes>,
         receive: RecvStream,
-        length: Option<u64>,
-        expects_continue: bool,
+        asked: Asked,
         idle: Duration,
     ) -> Rc<Self> {
         Rc::new(Self {
             respond: RefCell::new(respond),
             receive: RefCell::new(Some(receive)),
-            length,
-            expects_continue,
+            asked,
             idle,
             interim: Cell::new(0),
         })
@@ -56,17 +62,22 @@ impl Stream {
     /// How long the body is that has not been taken, where that is known.
     pub fn remaining_body(&self) -> Option<u64> {
         match &*self.receive.borrow() {
-            Some(receive) if !receive.is_end_stream() => self.length,
+            Some(receive) if !receive.is_end_stream() => self.asked.length,
             _ => Some(0),
         }
+    }
+
+    /// Whether it was opened by an extended CONNECT.
+    pub fn is_connect(&self) -> bool {
+        self.asked.is_connect
     }
 
     /// The request's body; once.
     pub fn take_incoming(self: &Rc<Self>) -> Option<Incoming> {
         Some(Incoming {
             receive: self.take_receive()?,
-            is_asked_for: !self.expects_continue,
-            left: self.length,
+            is_asked_for: !self.asked.expects_continue,
+            left: self.asked.length,
             has_ended: false,
             timer: Timer::default(),
             stream: Rc::clone(self),

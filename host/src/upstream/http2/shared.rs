@@ -14,9 +14,10 @@ use crate::transport::Stream;
 use crate::upstream::connect::Endpoint;
 
 /// What a target may send of one response before it is taken.
-const STREAM_WINDOW: u32 = 512 * 1024;
-/// What a target may send of all responses before it is taken.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a target may send of all responses before it is taken: the most that there is (RFC 9113, section 6.9.1). With less, a few
+/// clients that read nothing would use all of it, and nobody else's response would come.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// What waits to be written of one request's body.
 const SEND_BUFFER: usize = 64 * 1024;
 

@@ -1,0 +1,366 @@
+//! Clients that mean harm. Beside each of them somebody else is served.
+
+use std::time::Duration;
+
+use sluicegate_tests::frames::Ended::{self, Closed, Connection, Status, Stream};
+use sluicegate_tests::frames::{Frames, GET, POST, PREFACE, block, flag, frame, kind};
+use sluicegate_tests::{Answer, End, Gateway, RawUpstream, Signal, Upstream, wait_until};
+
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+/// Sends the same again and again, until the other end closes or all has been sent. What comes back is not read, as far as
+/// the system's buffers do not hold it.
+fn flood(frames: &mut Frames, bytes: &[u8], times: usize) {
+    for _ in 0..times {
+        if frames.wire.try_write(bytes).is_err() {
+            return;
+        }
+    }
+}
+
+/// Closed for being too much; the reason may be lost with what was sent behind it.
+fn is_calmed(ended: Ended) -> bool {
+    [Connection(ENHANCE_YOUR_CALM), Closed].contains(&ended)
+}
+
+/// The resident memory of this process, the gateway's as well, in bytes.
+fn memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<usize>().unwrap() * 1024
+}
+
+/// Somebody who is served in HTTP/1.1, over one connection, all the time.
+fn is_served(gateway: &Gateway) {
+    assert_eq!(gateway.get("/plain").send().status(), 200);
+}
+
+#[test]
+fn requests_that_are_taken_back_at_once_end_the_connection() {
+    // Answers the plain ones, and nobody else.
+    let upstream = RawUpstream::start(|wire| {
+        if wire.read_head().target() == "/plain" {
+            return wire.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut frames = Frames::connect(gateway.address());
+    let request = block(GET);
+    let mut sent = 0;
+    for stream in (1..20_000).step_by(2) {
+        let mut bytes = frame(kind::HEADERS, 5, stream, &request);
+        bytes.extend(frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        if frames.wire.try_write(bytes).is_err() {
+            break;
+        }
+        sent += 1;
+    }
+    let ended = frames.ended();
+    assert!(is_calmed(ended), "{ended:?}");
+    is_served(&gateway);
+    let taken = upstream.connections();
+    assert!(taken < 1000, "{taken} connections for {sent} requests");
+    assert_eq!(gateway.running().snapshot().upstreams.len(), 1);
+}
+
+#[test]
+fn the_slow_form_of_it_too() {
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut frames = Frames::connect(gateway.address());
+    // Each request has arrived before it is taken back.
+    for stream in (1..1000).step_by(2) {
+        let mut bytes = frame(kind::HEADERS, 5, stream, &block(GET));
+        bytes.extend(frame(kind::PING, 0, 0, &[0; 8]));
+        let _ = frames.wire.try_write(bytes);
+        loop {
+            match frames.read() {
+                Some(frame) if frame.kind == kind::PING => break,
+                Some(frame) if frame.kind == kind::GOAWAY => {
+                    assert_eq!(frame.number(4), ENHANCE_YOUR_CALM);
+                    assert!(stream > 300, "{stream}");
+                    return;
+                }
+                Some(_) => {}
+                None => panic!("closed without a word, at stream {stream}"),
+            }
+        }
+        let code = 8_u32.to_be_bytes();
+        let _ = frames
+            .wire
+            .try_write(frame(kind::RST_STREAM, 0, stream, &code));
+    }
+    panic!("all were taken");
+}
+
+#[test]
+fn requests_that_the_gateway_is_made_to_reset_count_as_well() {
+    let upstream = RawUpstream::start(|wire| {
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    let mut frames = Frames::connect(gateway.address());
+    // "MadeYouReset" (CVE-2025-8671): it is the gateway that says RST_STREAM.
+    for stream in (1..20_000).step_by(2) {
+        let mut bytes = frame(kind::HEADERS, 5, stream, &block(GET));
+        bytes.extend(frame(
+            kind::WINDOW_UPDATE,
+            0,
+            stream,
+            &[0x7f, 255, 255, 255],
+        ));
+        if frames.wire.try_write(bytes).is_err() {
+            break;
+        }
+    }
+    let mut resets = 0;
+    let code = loop {
+        match frames.read() {
+            Some(frame) if frame.kind == kind::GOAWAY => break frame.number(4),
+            Some(frame) if frame.kind == kind::RST_STREAM => resets += 1,
+            Some(_) => {}
+            None => panic!("closed without a word after {resets} resets"),
+        }
+    };
+    assert_eq!(code, ENHANCE_YOUR_CALM);
+    assert!(upstream.connections() < 1500, "{}", upstream.connections());
+}
+
+#[test]
+fn a_head_without_an_end_is_bounded() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let gateway = Gateway::in_front_of(&upstream).start();
+    let filled = block(&[("x", &"y".repeat(1000))]);
+    for piece in [&b""[..], &filled] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.write(kind::HEADERS, flag::END_STREAM, 1, &block(GET));
+        flood(
+            &mut frames,
+            &frame(kind::CONTINUATION, 0, 1, piece),
+            100_000,
+        );
+        let ended = frames.ended();
+        assert!(is_calmed(ended) || ended == Connection(9), "{ended:?}");
+        is_served(&gateway);
+    }
+}
+
+#[test]
+fn floods_of_frames_that_are_to_be_answered_wait_for_their_answers_to_be_read() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let gateway = Gateway::in_front_of(&upstream).start();
+    is_served(&gateway);
+    let before = memory();
+    for one in [
+        frame(kind::SETTINGS, 0, 0, &[]),
+        frame(kind::SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]),
+        frame(kind::PING, 0, 0, &[0; 8]),
+        frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 3, 9]),
+        frame(0x77, 0, 0, &[0; 8]),
+        frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+    ] {
+        let frames = Frames::connect(gateway.address());
+        let many = one.repeat(1000);
+        let stream = frames.wire.stream().try_clone().unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let done = Signal::new();
+        let flooding = std::thread::spawn({
+            let done = done.clone();
+            move || {
+                let mut sent = 0;
+                while sent < 32 << 20 && !done.is_given() {
+                    if std::io::Write::write_all(&mut &stream, &many).is_err() {
+                        break;
+                    }
+                    sent += many.len();
+                }
+            }
+        });
+        for _ in 0..20 {
+            is_served(&gateway);
+        }
+        done.give();
+        flooding.join().unwrap();
+        drop(frames);
+    }
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 64 << 20, "{} MiB more", grown >> 20);
+}
+
+#[test]
+fn empty_pieces_of_a_body_fill_no_memory() {
+    let upstream = RawUpstream::start(|wire| {
+        if wire.read_head().target() == "/plain" {
+            return wire.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+        // Takes no body.
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    is_served(&gateway);
+    let before = memory();
+    for piece in [
+        frame(kind::DATA, 0, 1, &[]),
+        frame(kind::DATA, flag::PADDED, 1, &[0]),
+        frame(kind::DATA, 0, 1, b"x"),
+    ] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.request(1, POST, false);
+        let many = piece.repeat(1000);
+        flood(&mut frames, &many, 500);
+        // Sent more than is taken for a body's sake.
+        let ended = frames.ended();
+        assert!(is_calmed(ended), "{ended:?}");
+        is_served(&gateway);
+    }
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 64 << 20, "{} MiB more", grown >> 20);
+}
+
+#[test]
+fn small_blocks_that_become_large_heads_are_refused() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let gateway = Gateway::in_front_of(&upstream).start();
+    // A field of 4 KB goes into the table; each further byte is that field again (RFC 7541, section 6.1).
+    let mut bomb = block(GET);
+    bomb.push(0x40);
+    let field = block(&[("x", &"y".repeat(4000))]);
+    bomb.extend_from_slice(&field[1..]);
+    bomb.extend_from_slice(&[0xbe; 8000]);
+    let mut frames = Frames::connect(gateway.address());
+    let before = memory();
+    frames.write(kind::HEADERS, 5, 1, &bomb);
+    assert_eq!(frames.ended(), Connection(ENHANCE_YOUR_CALM));
+    let grown = memory().saturating_sub(before);
+    assert!(grown < 8 << 20, "{} KiB more", grown >> 10);
+    is_served(&gateway);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_answered_with_431_and_the_connection_goes_on() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let gateway = Gateway::in_front_of(&upstream)
+        .server("limits = { header_bytes = \"4KiB\" }")
+        .start();
+    let mut frames = Frames::connect(gateway.address());
+    let long = "y".repeat(5000);
+    frames.request(1, &[GET, &[("x", &long)]].concat(), true);
+    assert_eq!(frames.ended(), Status(431));
+    frames.ping();
+    assert!(upstream.received().is_empty());
+    frames.request(3, GET, true);
+    assert_eq!(frames.ended(), Status(200));
+}
+
+#[test]
+fn what_was_begun_and_is_not_gone_on_with_is_ended_in_time() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let gateway = Gateway::in_front_of(&upstream)
+        .server("limits = { header_timeout = \"200ms\", idle_timeout = \"300ms\" }")
+        .start();
+    // Half a preface, and one without settings.
+    for bytes in [&PREFACE[..10], &PREFACE[..20], PREFACE] {
+        let mut wire = gateway.connect();
+        wire.write(bytes);
+        let rest = wire.read_to_close();
+        assert_eq!(rest.end, End::Closed, "{bytes:?}");
+    }
+    // Half a head, and half a frame.
+    for bytes in [
+        frame(kind::HEADERS, flag::END_STREAM, 1, &block(GET)),
+        frame(kind::HEADERS, 5, 1, &block(GET))[..12].to_vec(),
+        vec![0, 0],
+        vec![],
+    ] {
+        let mut frames = Frames::connect(gateway.address());
+        frames.wire.write(&bytes);
+        assert_eq!(frames.read_to_end(), Some(0), "{bytes:?}");
+    }
+    // A body that never comes.
+    let mut frames = Frames::connect(gateway.address());
+    frames.request(1, POST, false);
+    assert_eq!(frames.ended(), Status(408));
+    assert!(upstream.received().is_empty());
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_response_is_given_up() {
+    let closed = Signal::new();
+    let upstream = RawUpstream::start({
+        let closed = closed.clone();
+        move |wire| {
+            if wire.read_head().target() == "/plain" {
+                return wire.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            }
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n");
+            while wire.try_write([0; 16_384]).is_ok() {}
+            closed.give();
+        }
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("limits = { idle_timeout = \"300ms\" }")
+        .start();
+    // No window at all.
+    let mut frames = Frames::connect_with(gateway.address(), &[(4, 0)]);
+    frames.request(1, GET, true);
+    assert_eq!(frames.ended(), Status(200));
+    assert_eq!(frames.ended(), Stream(8));
+    closed.wait("the upstream is free");
+    is_served(&gateway);
+}
+
+#[test]
+fn a_client_that_reads_nothing_at_all_is_given_up() {
+    let closed = Signal::new();
+    let upstream = RawUpstream::start({
+        let closed = closed.clone();
+        move |wire| {
+            wire.read_head();
+            wire.write("HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n");
+            while wire.try_write([0; 16_384]).is_ok() {}
+            closed.give();
+        }
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("limits = { idle_timeout = \"300ms\" }")
+        .start();
+    // All the window that there can be, and nobody at the socket.
+    let mut frames = Frames::connect_with(gateway.address(), &[(4, 0x7fff_ffff)]);
+    frames.write(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]);
+    frames.request(1, GET, true);
+    closed.wait("the upstream is free");
+    wait_until("the connection is closed", || {
+        frames
+            .wire
+            .try_write(frame(kind::PING, 0, 0, &[0; 8]))
+            .is_err()
+    });
+}
+
+#[test]
+fn many_idle_connections_cost_little() {
+    let upstream = Upstream::start(|_| Answer::ok(""));
+    let gateway = Gateway::in_front_of(&upstream).start();
+    is_served(&gateway);
+    let before = memory();
+    let mut idle: Vec<_> = (0..300)
+        .map(|_| {
+            let mut frames = Frames::connect(gateway.address());
+            frames.request(1, GET, true);
+            assert_eq!(frames.ended(), Status(200));
+            frames
+        })
+        .collect();
+    let each = memory().saturating_sub(before) / idle.len();
+    assert!(each < 128 << 10, "{} KiB each", each >> 10);
+    is_served(&gateway);
+    for frames in &mut idle {
+        frames.ping();
+    }
+}
