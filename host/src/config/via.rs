@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Config;
 use super::hostname::is_host;
-use super::model::UpstreamProtocol;
+use super::model::{Target, UpstreamProtocol};
 use super::reader::{Node, Section};
 use super::report::Report;
 use super::target::Place;
@@ -68,13 +68,11 @@ pub(super) fn check_hosts(config: &Config, report: &Report) {
         let is_absolute = proxy.protocol == ProxyScheme::Http
             && proxy.mode == ViaMode::Auto
             && upstream.protocol != UpstreamProtocol::Http2;
-        let mut targets = upstream.targets.iter();
-        if is_absolute
-            && targets.any(|target| match &target.place {
-                Place::Network { host, port } => !proxy.no_proxy.covers(host, *port),
-                Place::Unix(_) => false,
-            })
-        {
+        let is_proxied = |target: &Target| match &target.place {
+            Place::Network { host, port } => !proxy.no_proxy.covers(host, *port),
+            Place::Unix(_) => false,
+        };
+        if is_absolute && upstream.targets.iter().any(is_proxied) {
             let path = format!("{}.preserve_host", route.origin.path);
             report.warning(
                 path,

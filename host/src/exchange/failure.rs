@@ -117,6 +117,14 @@ pub enum UpstreamFailure {
         /// What the system said.
         source: std::io::Error,
     },
+    /// 502: the target's certificate is not good, or TLS failed otherwise.
+    #[error("{target}: TLS: {source}")]
+    Tls {
+        /// Host and port.
+        target: String,
+        /// With the error of `rustls`, if it is to blame.
+        source: std::io::Error,
+    },
     /// 502: no way through a forward proxy.
     #[error("{target}: {source}")]
     Proxy {
@@ -331,6 +339,15 @@ impl ClientFailure {
     }
 }
 
+/// What RFC 9209 calls an error of TLS, if it is one.
+fn tls_error(error: &std::io::Error) -> Option<&'static str> {
+    Some(match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(_) => "tls_certificate_error",
+        rustls::Error::AlertReceived(_) => "tls_alert_received",
+        _ => "tls_protocol_error",
+    })
+}
+
 impl UpstreamFailure {
     fn parts(&self) -> Parts {
         match self {
@@ -353,11 +370,18 @@ impl UpstreamFailure {
                 };
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
-            Self::Proxy { source, .. } => (
-                StatusCode::BAD_GATEWAY,
-                source.problem.error_type(),
-                "upstream failed",
-            ),
+            Self::Tls { source, .. } => {
+                let error = tls_error(source).unwrap_or("connection_terminated");
+                (StatusCode::BAD_GATEWAY, error, "upstream failed")
+            }
+            Self::Proxy { source, .. } => {
+                let error = source.problem.error_type();
+                if error == "dns_timeout" {
+                    (StatusCode::GATEWAY_TIMEOUT, error, "upstream timed out")
+                } else {
+                    (StatusCode::BAD_GATEWAY, error, "upstream failed")
+                }
+            }
             Self::ConnectTimeout { .. } => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "connection_timeout",
@@ -379,11 +403,15 @@ impl UpstreamFailure {
                 "exchange_timeout",
                 "upstream timed out",
             ),
-            Self::Broken { .. } => (
-                StatusCode::BAD_GATEWAY,
-                "connection_terminated",
-                "upstream failed",
-            ),
+            Self::Broken { source, .. } => {
+                // In TLS 1.3 a certificate of the gateway's own is refused after the gateway has sent its request.
+                let error = match source {
+                    Broken::Io(source) => tls_error(source),
+                    Broken::Closed | Broken::Http2(_) => None,
+                };
+                let error = error.unwrap_or("connection_terminated");
+                (StatusCode::BAD_GATEWAY, error, "upstream failed")
+            }
             Self::Malformed { .. }
             | Self::Framing { .. }
             | Self::Unexpected { .. }

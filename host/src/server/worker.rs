@@ -137,7 +137,7 @@ impl Generation {
             pool.take_over(&previous.pool, common);
         }
         for target in snapshot.targets() {
-            target.way.first_hop().prepare();
+            target.way.prepare();
         }
         let hubs = hubs(worker, &snapshot, &layers, previous);
         Self {

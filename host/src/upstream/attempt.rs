@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::body::UpstreamBody;
 use super::connect::ConnectError;
-use super::connect::resolve::NotFound;
 use super::connection::{Broken, Connection, SendError, Unanswered};
 use super::deadline::{Deadline, Expired};
 use super::health;
@@ -350,13 +349,14 @@ impl Sending<'_> {
         if target.protocol == UpstreamProtocol::Http2 && !is_upgrade {
             return None;
         }
-        let first_hop = target.way.first_hop();
         let is_passed_on = target.way.absolute().is_some();
         let connection = match () {
             // A forward proxy does not pass it on; what is kept may have one at its end.
             () if is_passed_on && is_upgrade => None,
-            () if is_passed_on && !is_repeatable => self.pool.take_proven(target.slot, first_hop),
-            () => self.pool.take(target.slot, first_hop),
+            () if is_passed_on && !is_repeatable => {
+                self.pool.take_proven(target.slot, target.way.first_hop())
+            }
+            () => self.pool.take(target.slot, target.way.first_hop()),
         };
         connection.map(Link::Http1)
     }
@@ -368,13 +368,12 @@ impl Sending<'_> {
             Ok(Ok(link)) => Ok(link),
             Ok(Err(error)) => Err(not_connected(target.way.to_string(), error)),
             Err(_) if end == self.deadline => Err(self.route_timeout(target.way.described())),
-            Err(_) if target.way.first_hop().is_awaiting_name() => Err(UpstreamFailure::Dns {
-                target: target.way.described(),
-                source: NotFound::Timeout,
-            }),
-            Err(_) => Err(UpstreamFailure::ConnectTimeout {
-                target: target.way.described(),
-                limit,
+            Err(_) => Err(match target.way.awaited_name() {
+                Some(error) => not_connected(target.way.to_string(), error),
+                None => UpstreamFailure::ConnectTimeout {
+                    target: target.way.described(),
+                    limit,
+                },
             }),
         }
     }
@@ -395,7 +394,7 @@ impl Sending<'_> {
             is_upgrade || target.protocol == UpstreamProtocol::Http1,
             shared,
         ) else {
-            return http1(target.way.open().await?);
+            return http1(target.way.open_http1().await?);
         };
         let mut opening = None;
         if !shared.is_http1() {
@@ -497,6 +496,7 @@ fn not_connected(target: String, error: ConnectError) -> UpstreamFailure {
     match error {
         ConnectError::Dns(source) => UpstreamFailure::Dns { target, source },
         ConnectError::Connect(source) => UpstreamFailure::Connect { target, source },
+        ConnectError::Tls(source) => UpstreamFailure::Tls { target, source },
         ConnectError::Proxy(source) => UpstreamFailure::Proxy { target, source },
         ConnectError::NotHttp2 => UpstreamFailure::NotHttp2 { target },
         ConnectError::Http2(source) => UpstreamFailure::Broken {

@@ -81,12 +81,16 @@ impl Pool {
     pub fn take_proven(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        let position = stack.iter_mut().rposition(|idle| {
-            (idle.connection.served > 1 || idle.is_proven)
-                && idle.connection.was_alive()
-                && idle.connection.destination().is_still(endpoint)
-        })?;
-        Some(stack.remove(position)?.connection)
+        while let Some(position) = stack
+            .iter()
+            .rposition(|idle| idle.connection.served > 1 || idle.is_proven)
+        {
+            let idle = stack.remove(position)?;
+            if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
+                return Some(idle.connection);
+            }
+        }
+        None
     }
 
     /// A target's connections that carry many exchanges.

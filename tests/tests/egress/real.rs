@@ -1,6 +1,10 @@
 //! Real proxies × what a target is asked for × how the proxy is asked.
 
-use sluicegate_tests::{Gateway, Process, RawUpstream, Refusing, Wire, wait_until};
+use sluicegate_tests::{
+    Authority, Gateway, Process, RawUpstream, Refusing, TlsFront, Wire,
+    http2::{Http2Upstream, Reply},
+    wait_until,
+};
 
 use crate::proxies::{PASSWORD, Proxy, Rules, USER};
 
@@ -228,6 +232,39 @@ fn chunked_bodies_pass_in_both_directions() {
 }
 
 #[test]
+fn http2_is_spoken_through_tunnels() {
+    let target = Http2Upstream::start(100, |request| async move {
+        Reply::ok(request.uri().to_string())
+    });
+    for (scheme, proxy) in [
+        ("http://", Proxy::squid(Rules::Open)),
+        ("http://", Proxy::tinyproxy(Rules::Open)),
+        ("socks5://", Proxy::dante(Rules::Open)),
+        ("socks5h://", Proxy::microsocks(Rules::Open)),
+    ] {
+        let Some(proxy) = proxy else { continue };
+        let via = format!(
+            "protocol = \"h2\"\nvia = \"{scheme}{}\"\n\
+             health = {{ path = \"/healthz\", interval = \"1h\", unhealthy = 1 }}",
+            proxy.address
+        );
+        let gateway = Gateway::new()
+            .upstream_with("a", [target.url()], &via)
+            .route("/{*rest}", "a")
+            .start();
+        let before = target.connections();
+        for _ in 0..5 {
+            let response = gateway.get("/x").send();
+            let log = proxy.log();
+            assert_eq!(response.status(), 200, "{via}\n{log}");
+            assert_eq!(response.text(), format!("{}/x", target.url()));
+        }
+        // One for the requests and one for the check.
+        assert!(target.connections() - before <= 2);
+    }
+}
+
+#[test]
 fn names_of_targets_are_resolved_on_either_side() {
     let proxies = [
         ("http://", Proxy::squid(Rules::Open)),
@@ -327,4 +364,51 @@ fn the_log_says_which_rule_of_squid_it_is_and_no_password() {
         assert!(log.contains(part), "{part}\n{log}");
     }
     assert!(!log.contains(PASSWORD), "{log}");
+}
+
+#[test]
+fn tls_goes_through_tunnels_and_ends_at_the_target() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, authority: &Authority| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, authority.pem()).unwrap();
+        format!("tls = {{ ca = \"{}\" }}", path.display())
+    };
+    let (own, foreign) = (
+        file("own.pem", &authority),
+        file("foreign.pem", &Authority::new()),
+    );
+    for (scheme, mode, proxy) in [
+        ("http://", AUTO, Proxy::squid(Rules::Open)),
+        ("http://", CONNECT, Proxy::squid(Rules::Login)),
+        ("http://", AUTO, Proxy::tinyproxy(Rules::Login)),
+        ("socks5://", "", Proxy::dante(Rules::Open)),
+        ("socks5h://", "", Proxy::microsocks(Rules::Login)),
+    ] {
+        let Some(proxy) = proxy else { continue };
+        let via = known(scheme).replace("PROXY", &proxy.address.to_string());
+        let target = target();
+        let certificate = authority.issue(&["127.0.0.1"]);
+        let front = TlsFront::start(target.address(), &certificate, None);
+        let gateway = |tls: &str| {
+            let url = format!("https://{}", front.address());
+            Gateway::new()
+                .upstream_with("a", [url], &format!("via = \"{via}\"\n{mode}\n{tls}"))
+                .route("/{*rest}", "a")
+                .start()
+        };
+        let good = gateway(&own);
+        for _ in 0..2 {
+            let found = [get(&good), post(&good), websocket(&good)];
+            assert_eq!(found, ALL, "{via} {mode}\n{}", proxy.log());
+        }
+        // One connection carries all of it, until the WebSocket takes it away.
+        assert_eq!(front.seen().len(), 2);
+        // The origin's certificate is looked at, whoever opened the tunnel.
+        let bad = gateway(&foreign);
+        let none = ["502 tls_certificate_error"; 3];
+        assert_eq!([get(&bad), post(&bad), websocket(&bad)], none);
+        assert_eq!(front.seen().len(), 2);
+    }
 }

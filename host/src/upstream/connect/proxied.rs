@@ -17,6 +17,7 @@ use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
 use super::resolve::{Name, NotFound, Resolver};
 use super::{ConnectError, Endpoint};
 use crate::config::{self, ForwardProxy, Place, ProxyScheme, UpstreamProtocol, Via, ViaMode};
+use crate::exchange::Scheme;
 use crate::transport::Stream;
 use crate::upstream::health;
 
@@ -76,19 +77,18 @@ impl Proxied {
         upstream: &config::Upstream,
         resolver: &Arc<Resolver>,
     ) -> Option<Self> {
-        let Via::Proxy(proxy) = &upstream.via else {
-            return None;
-        };
         // A unix socket is on this machine.
-        let Place::Network { host, port } = &target.place else {
+        let (Via::Proxy(proxy), Place::Network { host, port }) = (&upstream.via, &target.place)
+        else {
             return None;
         };
         if proxy.no_proxy.covers(host, *port) {
             return None;
         }
-        // HTTP/2 is spoken to the target itself.
-        let can_pass_on =
-            proxy.protocol == ProxyScheme::Http && upstream.protocol != UpstreamProtocol::Http2;
+        // HTTP/2 is spoken to the target itself, and what goes by TLS is for its eyes only.
+        let can_pass_on = proxy.protocol == ProxyScheme::Http
+            && target.scheme == Scheme::Http
+            && upstream.protocol != UpstreamProtocol::Http2;
         let is_http = proxy.protocol == ProxyScheme::Http;
         let authorization = proxy.credentials.as_ref().filter(|_| is_http);
         Some(Self {
@@ -106,14 +106,30 @@ impl Proxied {
         })
     }
 
-    /// Where the proxy is.
+    /// Host and port of the proxy.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Where the proxy listens.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Host and port of the proxy.
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
+    /// Whether names of targets are resolved here.
+    pub(super) fn resolves_targets(&self) -> bool {
+        self.proxy.protocol == ProxyScheme::Socks5
+    }
+
+    /// That a name is not resolved, if that is what who connects waits for.
+    pub(super) fn awaited_name(&self, target: &Endpoint) -> Option<ProxyError> {
+        if self.endpoint.is_awaiting_name() {
+            Some(self.error(Problem::Dns(NotFound::Timeout)))
+        } else if self.resolves_targets() && target.is_awaiting_name() {
+            Some(self.error(Problem::TargetDns(NotFound::Timeout)))
+        } else {
+            None
+        }
     }
 
     /// `None`: there are tunnels only.
@@ -127,38 +143,38 @@ impl Proxied {
 
     /// A connection to the proxy.
     async fn dial(&self) -> Result<Stream, ProxyError> {
-        match self.endpoint.dial().await {
-            Ok(stream) => Ok(stream),
-            Err(ConnectError::Dns(error)) => Err(self.error(Problem::Dns(error))),
-            Err(ConnectError::Connect(error)) => Err(self.error(Problem::Connect(error))),
-            Err(ConnectError::Proxy(error)) => Err(error),
+        let dialled = self.endpoint.dial().await;
+        dialled.map_err(|error| self.dialled(error))
+    }
+
+    fn dialled(&self, error: ConnectError) -> ProxyError {
+        self.error(match error {
+            ConnectError::Dns(error) => Problem::Dns(error),
+            ConnectError::Connect(error) => Problem::Connect(error),
+            ConnectError::Proxy(error) => return error,
             // Not of a connection that has only been dialled.
-            Err(error @ (ConnectError::NotHttp2 | ConnectError::Http2(_))) => {
-                Err(self.error(Problem::Connect(io::Error::other(error))))
+            ConnectError::Tls(_) | ConnectError::NotHttp2 | ConnectError::Http2(_) => {
+                Problem::Connect(io::Error::other(error))
             }
-        }
+        })
     }
 
     /// A tunnel to a target.
     pub(super) async fn tunnel(&self, target: &Endpoint) -> Result<Stream, ProxyError> {
-        match (target, self.proxy.protocol) {
-            (Endpoint::Name(name, port), ProxyScheme::Socks5) => {
-                self.tunnel_to_any(name, *port).await
+        let destination = match target {
+            Endpoint::Name(name, port) if self.resolves_targets() => {
+                return self.tunnel_to_any(name, *port).await;
             }
-            (Endpoint::Name(name, port), _) => {
-                let tunnel = self.tunnel_to(Destination::Name(name.host(), *port)).await;
-                tunnel.map_err(|problem| self.error(problem))
-            }
-            (Endpoint::Address(address), _) => {
-                let tunnel = self.tunnel_to(Destination::Address(*address)).await;
-                tunnel.map_err(|problem| self.error(problem))
-            }
-            // It has no way through a proxy.
-            (Endpoint::Unix(_), _) => {
+            Endpoint::Name(name, port) => Destination::Name(name.host(), *port),
+            Endpoint::Address(address) => Destination::Address(*address),
+            // It has no way through a proxy, and none is tried past it: see [`Self::to`].
+            Endpoint::Unix(_) => {
                 let error = io::Error::from(io::ErrorKind::Unsupported);
-                Err(self.error(Problem::Connect(error)))
+                return Err(self.error(Problem::Connect(error)));
             }
-        }
+        };
+        let tunnel = self.tunnel_to(destination).await;
+        tunnel.map_err(|problem| self.error(problem))
     }
 
     /// A tunnel to the first of a name's addresses that the proxy can reach. A proxy that has said no is done with
@@ -166,13 +182,15 @@ impl Proxied {
     async fn tunnel_to_any(&self, name: &Name, port: u16) -> Result<Stream, ProxyError> {
         let answer = name.answer().await;
         let answer = answer.map_err(|error| self.error(Problem::TargetDns(error)))?;
+        let none = NotFound::Failed("the name has no address".into());
+        let mut last = Problem::TargetDns(none);
         let addresses = answer.in_order(name.next_turn(), health::now());
-        let mut last = Problem::TargetDns(NotFound::Failed("the name has no address".into()));
         for ip in addresses.into_iter().take(MOST_ADDRESSES) {
-            let address = SocketAddr::new(ip, port);
-            match self.tunnel_to(Destination::Address(address)).await {
+            let destination = Destination::Address(SocketAddr::new(ip, port));
+            match self.tunnel_to(destination).await {
                 Ok(stream) => return Ok(stream),
                 Err(problem @ Problem::Socks { reply, .. }) if reply.is_of_address() => {
+                    answer.avoid(ip, health::now());
                     last = problem;
                 }
                 Err(problem) => return Err(self.error(problem)),

@@ -146,6 +146,7 @@ impl Problem {
     /// The proxy error type for it (RFC 9209, section 2.3).
     pub fn error_type(&self) -> &'static str {
         match self {
+            Self::Dns(NotFound::Timeout) | Self::TargetDns(NotFound::Timeout) => "dns_timeout",
             Self::Dns(_) | Self::TargetDns(_) => "dns_error",
             Self::Connect(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused => "connection_refused",
