@@ -6,6 +6,7 @@
     clippy::indexing_slicing
 )]
 
+mod clients;
 mod conformance;
 mod drain;
 mod exchanges;
