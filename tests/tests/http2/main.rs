@@ -14,5 +14,6 @@ mod flow;
 mod grpc;
 mod hostile;
 mod record;
+mod smuggling;
 mod upstream;
 mod web_sockets;
