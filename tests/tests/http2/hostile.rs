@@ -73,7 +73,7 @@ fn the_slow_form_of_it_too() {
     let gateway = Gateway::in_front_of_url(upstream.url()).start();
     let mut frames = Frames::connect(gateway.address());
     // Each request has arrived before it is taken back.
-    for stream in (1..1000).step_by(2) {
+    for stream in (1..4000).step_by(2) {
         let mut bytes = frame(kind::HEADERS, 5, stream, &block(GET));
         bytes.extend(frame(kind::PING, 0, 0, &[0; 8]));
         let _ = frames.wire.try_write(bytes);
@@ -93,6 +93,39 @@ fn the_slow_form_of_it_too() {
         let _ = frames
             .wire
             .try_write(frame(kind::RST_STREAM, 0, stream, &code));
+    }
+    panic!("all were taken");
+}
+
+#[test]
+fn web_sockets_that_are_opened_and_reset_count_as_well() {
+    let gateway = Gateway::from_toml("[hubs.echo]\npath = \"/\"\nmode = \"echo\"\n").start();
+    let mut frames = Frames::connect(gateway.address());
+    let connect = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        GET[1],
+        GET[2],
+        GET[3],
+        ("sec-websocket-version", "13"),
+    ];
+    for stream in (1..4000).step_by(2) {
+        let _ = frames
+            .wire
+            .try_write(frame(kind::HEADERS, 4, stream, &block(&connect)));
+        loop {
+            match frames.read() {
+                Some(frame) if frame.kind == kind::HEADERS => break,
+                Some(frame) if frame.kind == kind::GOAWAY => {
+                    assert_eq!(frame.number(4), ENHANCE_YOUR_CALM);
+                    return;
+                }
+                Some(_) => {}
+                None => panic!("closed without a word, at stream {stream}"),
+            }
+        }
+        let reset = frame(kind::RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        let _ = frames.wire.try_write(reset);
     }
     panic!("all were taken");
 }

@@ -7,15 +7,17 @@
 //! - [`request`]: a head, held to the rules of HTTP/1.1
 //! - [`stream`]: the stream of one exchange, and the body that comes over it
 //! - [`answer`]: the response
+//! - [`patience`]: how often a request may be taken back
 
 pub mod answer;
+pub mod patience;
 pub mod request;
 pub mod stream;
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
@@ -24,6 +26,7 @@ use http::{Method, Request, Version};
 use tokio::task::JoinSet;
 
 use self::answer::{Answer, answer_to_connect};
+use self::patience::Patience;
 use self::stream::{Asked, Stream};
 use super::LINGER;
 use super::connection::{Context, Watching, switched};
@@ -44,30 +47,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What waits to be written to one stream.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Requests that a client may take back beyond those that it lets be answered.
-const TAKEN_BACK: i32 = 200;
-
-/// How often a client may still take a request back: as often as it has let one be answered, and [`TAKEN_BACK`] times more.
-#[derive(Debug, Clone)]
-struct Patience(Rc<Cell<i32>>);
-
-impl Patience {
-    fn new() -> Self {
-        Self(Rc::new(Cell::new(TAKEN_BACK)))
-    }
-
-    fn answered(&self) {
-        self.0.set((self.0.get() + 1).min(TAKEN_BACK));
-    }
-
-    fn taken_back(&self) {
-        self.0.set(self.0.get() - 1);
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.get() < 0
-    }
-}
 
 /// Serves a connection as long as it lives.
 pub async fn serve(context: Rc<Context>, stream: transport::Stream, limits: &ServerLimits) {
@@ -102,7 +81,7 @@ async fn accept(
     limits: &ServerLimits,
     exchanges: &mut JoinSet<()>,
 ) {
-    let patience = Patience::new();
+    let patience = Patience::default();
     let mut idle = Timer::default();
     let mut is_ending = false;
     let ended = poll_fn(|cx| {
@@ -176,6 +155,7 @@ fn exchange(
     let form = Form::asked_for(head.version, &head.headers);
     let received = request::read(head, limits.headers);
     let idle = limits.idle_timeout;
+    let began = Instant::now();
     async move {
         let received = match received {
             Ok(received) => received,
@@ -205,20 +185,22 @@ fn exchange(
         .await;
         drop(serving);
         let Some(Served { response, switch }) = served else {
-            patience.taken_back();
+            patience.taken_back(began);
             return;
         };
         if let Some(switch) = switch {
             Box::pin(switch_over(&stream, response, switch)).await;
+            // One that hardly lived is as good as taken back, however it ended.
+            patience.taken_back(began);
             return;
         }
         let Ok(mut answer) = Answer::begin(&stream, response, is_head) else {
-            patience.taken_back();
+            patience.taken_back(began);
             return;
         };
         match poll_fn(|cx| answer.poll(cx)).await {
             Ok(()) => patience.answered(),
-            Err(super::answer::Broken::Gone) => patience.taken_back(),
+            Err(super::answer::Broken::Gone) => patience.taken_back(began),
             Err(super::answer::Broken::Body) => {}
         }
     }
