@@ -142,7 +142,7 @@ struct ToRoute {
     body: RequestBody,
     version: Version,
     /// Of the whole exchange.
-    limit: Option<Duration>,
+    limit: Option<ExchangeLimit>,
 }
 
 /// A WebSocket handshake on a hub's path. There is no upstream, and no chain: the hub's plugins have hooks of their own.
@@ -214,7 +214,7 @@ impl Way {
             record.matched(index, &route.name);
             limit = exchange_limit(route, version, &headers);
             if let Some(limit) = limit {
-                record.limit(limit);
+                record.limit(limit.time);
             }
             if let Some(room) = &route.concurrency {
                 match Arc::clone(room).try_acquire_owned() {
@@ -302,7 +302,9 @@ impl Way {
             .get(exchange.route)
             .ok_or_else(no_such)?;
         let began = Instant::now();
-        let deadline = began + limit.map_or(route.timeout, |limit| limit.min(route.timeout));
+        let deadline = began + limit.map_or(route.timeout, |limit| limit.time.min(route.timeout));
+        let is_clients_deadline =
+            limit.is_some_and(|limit| limit.is_clients && limit.time <= route.timeout);
         let mut chain = Chain::new(&self.generation.layers, &route.layers);
 
         // Director chain, in order. Every edit is validated when it is made, so what comes out is
@@ -320,7 +322,14 @@ impl Way {
             Inbound::Forward(body) => {
                 // Pick target, send, strip hop-by-hop headers.
                 let body = self
-                    .send(&mut exchange, route, body, version, (began, deadline))
+                    .send(
+                        &mut exchange,
+                        route,
+                        body,
+                        version,
+                        (began, deadline),
+                        is_clients_deadline,
+                    )
                     .await?;
                 (body, chain.len())
             }
@@ -345,6 +354,7 @@ impl Way {
         body: RequestBody,
         version: Version,
         (began, deadline): (Instant, Instant),
+        is_clients_deadline: bool,
     ) -> Result<ResponseBody, Failure> {
         let upstream = self
             .generation
@@ -358,6 +368,7 @@ impl Way {
             preserve_host: route.preserve_host,
             began,
             deadline,
+            is_clients_deadline,
             interim: (version != Version::HTTP_10).then_some(&self.downstream),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
@@ -380,15 +391,26 @@ fn no_such() -> Failure {
     Failure::Internal("the snapshot is inconsistent".to_owned())
 }
 
+/// How long an exchange may take.
+#[derive(Debug, Clone, Copy)]
+struct ExchangeLimit {
+    time: Duration,
+    /// It is the client that wants nothing any more then.
+    is_clients: bool,
+}
+
 /// How long an exchange may take: by its route, and by a client of gRPC, to whom what comes later is of no use.
-fn exchange_limit(route: &Route, version: Version, headers: &HeaderMap) -> Option<Duration> {
+fn exchange_limit(route: &Route, version: Version, headers: &HeaderMap) -> Option<ExchangeLimit> {
     let theirs = match Form::asked_for(version, headers) {
         Form::Grpc => grpc::timeout::of(headers),
         Form::Text | Form::Json => None,
     };
+    let of = |time, is_clients| Some(ExchangeLimit { time, is_clients });
     match (route.exchange_timeout, theirs) {
-        (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
-        (ours, theirs) => ours.or(theirs),
+        (Some(ours), Some(theirs)) => of(ours.min(theirs), theirs < ours),
+        (Some(ours), None) => of(ours, false),
+        (None, Some(theirs)) => of(theirs, true),
+        (None, None) => None,
     }
 }
 

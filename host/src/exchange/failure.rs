@@ -79,6 +79,9 @@ pub enum ClientFailure {
     /// 505
     #[error("this HTTP version is not supported")]
     Version,
+    /// 504: the client wanted no answer any more, by its `grpc-timeout`.
+    #[error("the client's own time was up")]
+    Deadline,
     /// The body broke off or was malformed after the head had been taken.
     #[error("the request body broke off")]
     BodyBroken,
@@ -329,6 +332,11 @@ impl ClientFailure {
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
                 "http_request_error",
                 "HTTP version not supported",
+            ),
+            Self::Deadline => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "http_response_timeout",
+                "deadline exceeded",
             ),
             Self::BodyBroken => (
                 StatusCode::BAD_REQUEST,

@@ -26,7 +26,7 @@ use crate::config::UpstreamProtocol;
 use crate::exchange::Exchange;
 use crate::exchange::body::RequestBody;
 use crate::exchange::client_body::Upload;
-use crate::exchange::failure::{Failure, UpstreamFailure};
+use crate::exchange::failure::{ClientFailure, Failure, UpstreamFailure};
 use crate::http1::response::HeadError;
 use crate::plugin::failure::BrokeBody;
 use crate::server::downstream::Downstream;
@@ -43,8 +43,10 @@ pub struct Sending<'a> {
     pub preserve_host: bool,
     /// When the exchange began to be directed.
     pub began: Instant,
-    /// Until when a head must have come, by the route's `timeout`.
+    /// Until when a head must have come, by the route's `timeout`, or by the client's own.
     pub deadline: Instant,
+    /// Whether it is the client that wants nothing any more then: no target has failed by that.
+    pub is_clients_deadline: bool,
     /// Takes interim responses to the client; `None` for a client of HTTP/1.0.
     pub interim: Option<&'a Downstream>,
 }
@@ -256,6 +258,7 @@ impl Sending<'_> {
         let target = target.ok_or_else(|| Failure::Internal("no such target".to_owned()))?;
         let is_upgrade = message.exchange.request.upgrade.is_some();
         let mut kept = self.kept(target, is_upgrade, message.replay.is_some());
+        let mut may_repeat = true;
         loop {
             let mut link = match kept.take() {
                 Some(link) => link,
@@ -267,12 +270,12 @@ impl Sending<'_> {
                         link
                     }
                     Err(failure) => {
-                        let (failure, unsent) = (failure.into(), Some(message.take_body()));
+                        let unsent = Some(message.take_body());
                         return Err(Box::new(Failed { failure, unsent }));
                     }
                 },
             };
-            let reused = link.is_reused();
+            let reused = link.is_reused() && may_repeat;
             let body = message.take_body();
             let gate = self.begin(&mut link, message.exchange, target, body)?;
             let upload = message.upload.as_deref();
@@ -303,13 +306,15 @@ impl Sending<'_> {
                     return self.received(response, asked, target, link, in_flight);
                 }
                 Err(Expired) => {
-                    link.is_late();
                     let target = target.way.described();
                     let timeout = if Instant::now() >= self.deadline {
-                        self.route_timeout(target)
+                        self.out_of_time(target)
                     } else {
-                        UpstreamFailure::ResponseTimeout { target, limit }
+                        UpstreamFailure::ResponseTimeout { target, limit }.into()
                     };
+                    if matches!(timeout, Failure::Upstream(_)) {
+                        link.is_late();
+                    }
                     return Err(timeout.into());
                 }
                 Ok(Err(unanswered)) => unanswered,
@@ -323,10 +328,12 @@ impl Sending<'_> {
                 return Err(failure.into());
             }
             // The target may close a kept connection just when it is used again. That is nobody's
-            // failure: where the request can be sent once more it is, on a fresh connection.
+            // failure: where the request can be sent once more it is, once, on another connection; or over the same one, where
+            // the target has not worked on it.
+            may_repeat = false;
             message.body = match (unsent, &message.replay) {
                 (Some(unsent), _) if reused => unsent,
-                (None, Some(replay)) if reused && matches!(error, SendError::Broken(_)) => {
+                (None, Some(replay)) if reused && error.is_of_connection() => {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
@@ -361,20 +368,21 @@ impl Sending<'_> {
         connection.map(Link::Http1)
     }
 
-    async fn open(&self, target: &Target, is_upgrade: bool) -> Result<Link, UpstreamFailure> {
+    async fn open(&self, target: &Target, is_upgrade: bool) -> Result<Link, Failure> {
         let limit = self.upstream.timeouts.connect;
         let end = (Instant::now() + limit).min(self.deadline);
         match tokio::time::timeout_at(end, self.connect(target, is_upgrade)).await {
             Ok(Ok(link)) => Ok(link),
-            Ok(Err(error)) => Err(not_connected(target.way.to_string(), error)),
-            Err(_) if end == self.deadline => Err(self.route_timeout(target.way.described())),
+            Ok(Err(error)) => Err(not_connected(target.way.to_string(), error).into()),
+            Err(_) if end == self.deadline => Err(self.out_of_time(target.way.described())),
             Err(_) => Err(match target.way.awaited_name() {
                 Some(error) => not_connected(target.way.to_string(), error),
                 None => UpstreamFailure::ConnectTimeout {
                     target: target.way.described(),
                     limit,
                 },
-            }),
+            }
+            .into()),
         }
     }
 
@@ -399,6 +407,10 @@ impl Sending<'_> {
         let mut opening = None;
         if !shared.is_http1() {
             opening = Some(shared.lock().await);
+            if shared.is_http1() {
+                // Found out meanwhile.
+                opening = None;
+            }
             if let Some(place) = shared.take_place(target.way.first_hop()) {
                 return Ok(Link::Http2(Box::new(Stream::new(place))));
             }
@@ -421,9 +433,13 @@ impl Sending<'_> {
         Ok(Link::Http2(Box::new(Stream::new(place))))
     }
 
-    fn route_timeout(&self, target: String) -> UpstreamFailure {
+    /// What it means that there is no head at [`Self::deadline`].
+    fn out_of_time(&self, target: String) -> Failure {
+        if self.is_clients_deadline {
+            return ClientFailure::Deadline.into();
+        }
         let limit = self.deadline - self.began;
-        UpstreamFailure::RouteTimeout { target, limit }
+        UpstreamFailure::RouteTimeout { target, limit }.into()
     }
 
     fn received(

@@ -101,6 +101,17 @@ pub enum SendError {
     Body(BodyError),
 }
 
+impl SendError {
+    /// Whether the connection itself has ended: what a target does with one request is no such thing.
+    pub fn is_of_connection(&self) -> bool {
+        match self {
+            Self::Broken(Broken::Http2(error)) => !error.is_reset(),
+            Self::Broken(Broken::Io(_) | Broken::Closed) => true,
+            Self::Head(_) | Self::Body(_) => false,
+        }
+    }
+}
+
 /// How a connection broke.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
@@ -312,6 +323,11 @@ impl Connection {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => {
+                    if !matches!(self.stream, Stream::Tcp(_) | Stream::Unix(_)) {
+                        // TLS may have sent some of what it says that it has not taken.
+                        self.has_written();
+                        return Err(Broken::Io(error).into());
+                    }
                     if self.is_unwritten() {
                         return Err(Broken::Io(error).into());
                     }

@@ -3,7 +3,7 @@
 //! Last in, first out: the connection that was used last is the warmest, and those that are not
 //! needed any more grow old at the bottom and are closed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Pool {
     slots: RefCell<Vec<VecDeque<Idle>>>,
     /// Those that carry many exchanges, by slot.
     shared: Vec<Spares>,
+    /// Another has taken its place: nobody looks here any more.
+    is_replaced: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -44,11 +46,13 @@ impl Pool {
         Self {
             slots: RefCell::new(slots),
             shared: (0..targets).map(|_| Spares::default()).collect(),
+            is_replaced: Cell::new(false),
         }
     }
 
     /// Takes over the connections that wait in `old` for these targets.
     pub fn take_over(&self, old: &Self, slots: impl Iterator<Item = usize>) {
+        old.is_replaced.set(true);
         let old_shared = &old.shared;
         let mut old = old.slots.borrow_mut();
         let mut new = self.slots.borrow_mut();
@@ -101,7 +105,7 @@ impl Pool {
     /// Keeps a connection for about `idle` (and up to the time between two sweeps longer), if it can
     /// carry another exchange.
     pub fn give_back(&self, slot: usize, mut connection: Box<Connection>, idle: Duration) {
-        if !connection.end_exchange() {
+        if !connection.end_exchange() || self.is_replaced.get() {
             return;
         }
         connection.rest();

@@ -33,11 +33,13 @@ impl Sending<'_> {
             Link::Http1(connection) if connection.is_to_proxy => target.way.absolute(),
             _ => None,
         };
+        let is_http2 = matches!(link, Link::Http2(_));
         let host = match &head.authority {
             // A proxy puts the URL's host into it anyway (RFC 9112, section 3.2.2).
             _ if absolute.is_some() => &target.host,
             Some(authority) => authority,
-            None if self.preserve_host => &head.host,
+            // HTTP/2 has no request without a host; HTTP/1.0 does.
+            None if self.preserve_host && !(is_http2 && head.host.is_empty()) => &head.host,
             None => &target.host,
         };
         // HTTP/1.0 knows no interim responses, so such a client waits for none (RFC 9110, section 10.1.1).

@@ -295,3 +295,108 @@ fn clients_that_read_nothing_do_not_stop_the_others_of_their_connection() {
     }
     assert_eq!(upstream.connections(), 1);
 }
+
+#[test]
+fn a_target_that_resets_every_stream_is_asked_twice_at_most() {
+    for (reason, method) in [
+        (Reason::REFUSED_STREAM, "POST"),
+        (Reason::INTERNAL_ERROR, "GET"),
+    ] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let upstream = Http2Upstream::start(100, {
+            let count = Arc::clone(&count);
+            move |_| {
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    if number == 0 {
+                        Reply::ok("ok")
+                    } else {
+                        Reply::Reset(reason)
+                    }
+                }
+            }
+        });
+        let gateway = in_front_of(&upstream).start();
+        gateway.get("/").send();
+        assert_eq!(gateway.request(method, "/").send().status(), 502);
+        let sent = count.load(Ordering::SeqCst) - 1;
+        // Only what was not worked on is sent again.
+        assert_eq!(sent, if method == "POST" { 2 } else { 1 }, "{reason:?}");
+    }
+}
+
+#[test]
+fn a_switch_of_protocols_over_http_2_is_a_502_and_never_passed_on() {
+    let upstream = RawUpstream::start(|wire| {
+        // A connection preface, SETTINGS, and HEADERS with status 101 for stream 1.
+        let _ = wire.read_exact(24);
+        wire.write(b"\0\0\0\x04\0\0\0\0\0");
+        wire.write(b"\0\0\x05\x01\x04\0\0\0\x01\x08\x03101");
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::new()
+        .upstream_with("a", [upstream.url()], "protocol = \"h2\"")
+        .route("/{*rest}", "a")
+        .start();
+    let mut wire = gateway.connect();
+    wire.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(wire.read_head().status(), 502);
+}
+
+#[test]
+fn a_client_whose_own_time_is_up_is_no_failure_of_the_target() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let upstream = Http2Upstream::start(100, {
+        let count = Arc::clone(&count);
+        move |request: Request<Vec<u8>>| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if request.uri().path() == "/late" {
+                    std::future::pending::<()>().await;
+                }
+                Reply::ok("ok")
+            }
+        }
+    });
+    let gateway = Gateway::new()
+        .upstream_with(
+            "a",
+            [upstream.url()],
+            "protocol = \"h2\"\noutliers = { failures = 2, max_ejected = 1.0 }",
+        )
+        .route("/{*rest}", "a")
+        .start();
+    Http2::run(async {
+        let client = Http2::connect(gateway.address()).await;
+        for _ in 0..5 {
+            let request = Request::post("http://a/late")
+                .header("content-type", "application/grpc")
+                .header("grpc-timeout", "20m")
+                .body(());
+            let response = client.send(request.unwrap(), "x").await;
+            assert_eq!(response.header("grpc-status"), Some("4"));
+        }
+        assert_eq!(client.get("http://a/").await.status(), 200);
+    });
+    assert_eq!(upstream.connections(), 1);
+    let running = gateway.running().snapshot();
+    assert_eq!(running.upstreams[0].ejections(0), 0);
+}
+
+#[test]
+fn more_than_a_new_connection_takes_at_once_wait_for_another() {
+    let upstream = Http2Upstream::start(100, async |_| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Reply::ok("ok")
+    });
+    let gateway = in_front_of(&upstream).start();
+    let clients: Vec<_> = (0..150)
+        .map(|_| {
+            let request = gateway.get("/");
+            std::thread::spawn(move || request.send().status())
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+}

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
@@ -13,10 +14,15 @@ use crate::transport::Stream;
 use crate::upstream::connect::{Destination, Endpoint};
 
 /// What a target may send of one response before it is taken.
-const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 128 * 1024;
 /// What a target may send of all responses before it is taken: the most that there is (RFC 9113, section 6.9.1). With less, a few
 /// clients that read nothing would use all of it, and nobody else's response would come.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// Streams at the same time before a target has said how many it takes.
+const FIRST_STREAMS: usize = 100;
+/// What small pieces of responses may cost in memory while they wait to be taken, over all streams; a target that sends so many of
+/// them to clients that read so little loses the connection.
+const FRAME_BUDGET: usize = 8 * 1024 * 1024;
 /// What waits to be written of one request's body.
 const SEND_BUFFER: usize = 64 * 1024;
 
@@ -48,6 +54,14 @@ impl Shared {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(MAX_BYTES as u32)
+            // Until the target says how many it takes (RFC 9113, section 6.5.2).
+            .initial_max_send_streams(FIRST_STREAMS)
+            // Streams are reset because clients have gone. What was on its way for them is not the target's fault, and others
+            // share the connection.
+            .max_concurrent_reset_streams(4096)
+            .reset_stream_duration(Duration::from_secs(5))
+            .max_local_error_reset_streams(None)
+            .data_frame_budget(FRAME_BUDGET)
             .enable_push(false);
         let destination = Destination::of(&stream);
         let (send, connection) = builder.handshake(stream).await?;

@@ -21,6 +21,8 @@ pub struct Spares {
     limit: Cell<Duration>,
     /// The target has chosen HTTP/1.1 where it could choose.
     is_http1: Cell<bool>,
+    /// Another has taken its place: nobody looks here any more.
+    is_replaced: Cell<bool>,
 }
 
 impl Spares {
@@ -56,9 +58,11 @@ impl Spares {
     pub fn add(&self, shared: Rc<Shared>, idle: Duration) -> Option<Place> {
         self.limit.set(idle);
         let place = shared.take_place();
-        let mut connections = self.connections.borrow_mut();
-        connections.retain(|shared| shared.is_usable());
-        connections.push(shared);
+        if !self.is_replaced.get() {
+            let mut connections = self.connections.borrow_mut();
+            connections.retain(|shared| shared.is_usable());
+            connections.push(shared);
+        }
         place
     }
 
@@ -72,8 +76,10 @@ impl Spares {
         });
     }
 
-    /// Takes over the connections of another.
+    /// Takes over the connections of another, to which none are added any more.
     pub fn take_over(&self, other: &Self) {
+        other.is_replaced.set(true);
+        self.is_http1.set(other.is_http1.get());
         self.limit.set(other.limit.get());
         let mut connections = self.connections.borrow_mut();
         connections.append(&mut other.connections.borrow_mut());

@@ -113,6 +113,10 @@ impl Stream {
         };
         while let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
             let (head, ()) = interim?.into_parts();
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                // There is none in HTTP/2 (RFC 9113, section 8.6), and a client would believe it.
+                return Poll::Ready(Err(Error::Switched));
+            }
             on_interim(head.status, &head.headers);
         }
         let (head, receive) = ready!(Pin::new(response).poll(cx))?.into_parts();
@@ -187,11 +191,11 @@ impl Stream {
         let is_unsent = match &error {
             Error::H2(error) => is_unprocessed(error) || self.response.is_none(),
             Error::Closed => self.response.is_none(),
-            Error::Body(_) => false,
+            Error::Switched | Error::Body(_) => false,
         };
         let unsent = self.body.take();
         self.upload = None;
-        if !matches!(error, Error::Body(_)) && !error.is_of_stream() {
+        if !error.is_of_stream() {
             self.place.retire();
         }
         Unanswered {
@@ -300,13 +304,18 @@ impl Upload {
 enum Error {
     H2(h2::Error),
     Closed,
+    Switched,
     Body(BodyError),
 }
 
 impl Error {
     /// Whether other exchanges over the same connection are not concerned.
     fn is_of_stream(&self) -> bool {
-        matches!(self, Self::H2(error) if error.is_reset())
+        match self {
+            Self::H2(error) => error.is_reset(),
+            Self::Switched | Self::Body(_) => true,
+            Self::Closed => false,
+        }
     }
 }
 
@@ -320,11 +329,16 @@ impl From<Error> for SendError {
     fn from(error: Error) -> Self {
         match error {
             // What came is not what HTTP/2 is.
-            Error::H2(error) if error.is_library() && error.reason() != Some(Reason::CANCEL) => {
+            Error::H2(error)
+                if error.is_library()
+                    && error.is_reset()
+                    && error.reason() != Some(Reason::CANCEL) =>
+            {
                 Self::Head(HeadError::Malformed(Malformed("not HTTP/2")))
             }
             Error::H2(error) => Self::Broken(Broken::Http2(error)),
             Error::Closed => Self::Broken(Broken::Closed),
+            Error::Switched => Self::Head(HeadError::Malformed(Malformed("101 over HTTP/2"))),
             Error::Body(error) => Self::Body(error),
         }
     }

@@ -150,7 +150,7 @@ fn a_deadline_ends_the_exchange_before_its_head_and_behind_it() {
         let response = client.send(request.body(()).unwrap(), framed(b"x")).await;
         assert_eq!((response.status(), response.text()), (200, ""));
         assert_eq!(response.header("grpc-status"), Some("4"));
-        assert_eq!(response.header("grpc-message"), Some("upstream timed out"));
+        assert_eq!(response.header("grpc-message"), Some("deadline exceeded"));
         assert!(
             response
                 .header("proxy-status")
