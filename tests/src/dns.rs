@@ -21,6 +21,8 @@ const AAAA: u16 = 28;
 pub enum Says {
     /// These, for so many seconds.
     Addresses(Vec<IpAddr>, u32),
+    /// These, for so many seconds, to who asks for IPv4; nothing to who asks for IPv6.
+    OnlyIpv4(Vec<IpAddr>, u32),
     /// Another name has them.
     Alias(String),
     /// There is no such name, for a second. Also to names that it was not told of.
@@ -213,10 +215,11 @@ impl Shared {
         let says = self.zone.lock().unwrap().get(&name).cloned();
         let (code, answers) = match says.unwrap_or(Says::NoSuchName) {
             Says::Silence => return None,
+            Says::OnlyIpv4(..) if kind != A => return None,
             Says::Failure => (2, Vec::new()),
             Says::NoSuchName => (3, Vec::new()),
             Says::Alias(other) => (0, vec![record(CNAME, 60, &encoded(&other))]),
-            Says::Addresses(addresses, lifetime) => {
+            Says::Addresses(addresses, lifetime) | Says::OnlyIpv4(addresses, lifetime) => {
                 let data = addresses.iter().filter_map(|address| match address {
                     IpAddr::V4(ip) if kind == A => Some(ip.octets().to_vec()),
                     IpAddr::V6(ip) if kind == AAAA => Some(ip.octets().to_vec()),

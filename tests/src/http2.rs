@@ -283,12 +283,24 @@ impl Http2Upstream {
     where
         F: Future<Output = Reply> + Send + 'static,
     {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), most, script)
+    }
+
+    /// As [`Self::start`], at this address.
+    pub fn start_at<F>(
+        address: SocketAddr,
+        most: u32,
+        script: impl Fn(Request<Vec<u8>>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = std::net::TcpListener::bind(address).expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
         let address = listener.local_addr().expect("an address");
         let connections = Arc::new(AtomicUsize::new(0));

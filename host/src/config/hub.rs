@@ -110,6 +110,7 @@ fn hub(node: &Node<'_>, name: &str, scope: &Scope<'_>) -> Option<(Hub, Pattern)>
         },
         plugins,
     };
+    warn_of_idle_keys(&mut section, hub.mode);
     section.finish();
     if hub.mode == HubMode::Hooks && hub.plugins.is_empty() {
         plugins_node.as_ref().unwrap_or(node).problem(
@@ -118,6 +119,23 @@ fn hub(node: &Node<'_>, name: &str, scope: &Scope<'_>) -> Option<(Hub, Pattern)>
     }
     let (_, pattern) = path?;
     Some((hub, pattern))
+}
+
+/// Keys that mean nothing in a mode: whoever writes one expects what will not be.
+fn warn_of_idle_keys(section: &mut Section<'_>, mode: HubMode) {
+    let (key, why) = match mode {
+        HubMode::Rooms => (
+            "subprotocols",
+            "of no effect: a hub of mode \"rooms\" speaks its own protocol, sluicegate.hub.v1",
+        ),
+        HubMode::Echo | HubMode::Relay | HubMode::Hooks => (
+            "history",
+            "of no effect: only a hub of mode \"rooms\" keeps histories",
+        ),
+    };
+    if let Some(node) = section.take(key) {
+        node.warning(why);
+    }
 }
 
 fn mode(node: &Node<'_>) -> Option<HubMode> {

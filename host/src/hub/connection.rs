@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::admit::Accepted;
 use super::client::{Birth, Client};
 use super::codes;
+use super::end_log;
 use super::hooks::{ClientView, Hooks, Message};
 use super::protocol::problem::Problem;
 use super::protocol::{command, event};
@@ -89,6 +90,9 @@ where
     };
     drop(read_ahead);
     let end = std::future::poll_fn(|cx| connection.poll(cx)).await;
+    if let End::Ours(close) | End::Broken(close) = &end {
+        end_log::ended(&hub.hub.config.name, &client, close);
+    }
     let hooks = hub.local.hooks();
     let hooks = hooks.filter(|hooks| !hooks.is_blind_to_ends());
     let view = hooks.map(|hooks| (hooks, client.view()));

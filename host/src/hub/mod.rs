@@ -18,7 +18,7 @@
 //! - [`backplane`]: the order of messages, histories, presence; the seam to a hub of several gateways
 //! - [`directory`]: who is where, over all workers
 //! - [`shared`]: what all workers share; [`local`]: what one worker has to itself, and both live through reloads
-//! - [`api`]: what operators and plugins can do from outside
+//! - [`api`]: what operators and plugins can do from outside; `end_log`: why connections were ended
 //! - [`client`], [`room`], [`outbox`], [`delivery`], [`rate`], [`name`], [`codes`]: the pieces
 
 pub mod actions;
@@ -30,6 +30,7 @@ pub mod codes;
 pub mod connection;
 pub mod delivery;
 pub mod directory;
+mod end_log;
 pub mod hooks;
 pub mod local;
 pub mod name;

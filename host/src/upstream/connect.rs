@@ -3,8 +3,10 @@
 //! - [`dial`]: the connection that everything else is in
 //! - [`resolve`]: names become addresses
 //! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
+//! - [`destination`]: where a connection leads, and whether that is still right
 
 mod clock;
+pub mod destination;
 pub mod dial;
 pub mod proxied;
 pub mod proxy;
@@ -13,6 +15,7 @@ pub mod resolve;
 use std::io;
 use std::sync::Arc;
 
+pub use destination::Destination;
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
 

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite as _;
 
-use super::connect::Endpoint;
+use super::connect::Destination;
 use crate::exchange::body::{BodyError, RequestBody};
 use crate::exchange::trailers;
 use crate::http1::body::{Decoder, Piece, Writer};
@@ -44,10 +44,9 @@ pub struct Connection {
     pub timer: Timer,
     /// Exchanges that this connection has carried to their ends.
     pub served: u32,
+    destination: Destination,
     /// Whether a forward proxy is at its end and not the target: it gets requests in absolute-form.
     pub is_to_proxy: bool,
-    /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there; 0 for none of a name.
-    generation: u64,
 }
 
 #[derive(Debug)]
@@ -129,6 +128,7 @@ impl Connection {
     /// A connection that is open and has carried nothing.
     pub fn over(stream: Stream) -> Self {
         Self {
+            destination: Destination::of(&stream),
             stream,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
@@ -141,7 +141,6 @@ impl Connection {
             timer: Timer::default(),
             served: 0,
             is_to_proxy: false,
-            generation: 0,
         }
     }
 
@@ -151,18 +150,9 @@ impl Connection {
         self.state == State::Idle && !self.inbox.has_ended && self.inbox.bytes.is_empty()
     }
 
-    /// Whether it leads to where a new connection would: a name may have got other addresses meanwhile.
-    pub fn leads_to(&mut self, endpoint: &Endpoint) -> bool {
-        let generation = endpoint.generation();
-        if self.generation == generation {
-            return true;
-        }
-        let peer = self.stream.peer_ip();
-        let leads_there = peer.is_none_or(|ip| endpoint.leads_to(ip));
-        if leads_there {
-            self.generation = generation;
-        }
-        leads_there
+    /// Where it leads.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
     }
 
     /// Looks whether an idle connection can still be used. One over which something comes unasked can not.

@@ -66,8 +66,8 @@ impl Pool {
     pub fn take(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
-        while let Some(mut idle) = stack.pop_back() {
-            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
+        while let Some(idle) = stack.pop_back() {
+            if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
                 return Some(idle.connection);
             }
         }
@@ -85,8 +85,8 @@ impl Pool {
             .iter()
             .rposition(|idle| idle.connection.served > 1 || idle.is_proven)
         {
-            let mut idle = stack.remove(position)?;
-            if idle.connection.was_alive() && idle.connection.leads_to(endpoint) {
+            let idle = stack.remove(position)?;
+            if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
                 return Some(idle.connection);
             }
         }

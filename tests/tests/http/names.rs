@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use sluicegate_tests::http2::{Http2Upstream, Reply};
 use sluicegate_tests::{
     Answer, DnsServer, Gateway, GatewayBuilder, Response, Says, Upstream, wait_until,
 };
@@ -81,6 +82,30 @@ fn a_name_that_moves_is_followed_and_kept_connections_are_left_behind() {
     assert_eq!((one.connections(), two.connections()), (1, 1));
     let host = format!("app.test:{port}");
     assert_eq!(two.received()[0].header("host"), Some(&*host));
+}
+
+#[test]
+fn streams_of_http_2_go_to_where_the_name_leads_too() {
+    let dns = DnsServer::start();
+    let addresses = ["127.0.0.1", "127.0.0.2"];
+    let port = (0..100).find_map(|_| free_port(&addresses)).unwrap();
+    let [one, two] = addresses.map(|ip| {
+        let address = SocketAddr::new(ip.parse().unwrap(), port);
+        Http2Upstream::start_at(address, 100, move |_| async move { Reply::ok(ip) })
+    });
+    dns.has("app.test", ["127.0.0.1"], 1);
+    let gateway = in_front_of(&dns, port, "protocol = \"h2\"").start();
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").send().text(), "127.0.0.1");
+    }
+    dns.has("app.test", ["127.0.0.2"], 1);
+    wait_until("the other one is found", || {
+        gateway.get("/").send().text() == "127.0.0.2"
+    });
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").send().text(), "127.0.0.2");
+    }
+    assert_eq!((one.connections(), two.connections()), (1, 1));
 }
 
 #[test]
@@ -180,6 +205,25 @@ fn both_families_are_used_and_either_is_enough() {
     for _ in 0..4 {
         assert_eq!(gateway.get("/").send().text(), "::1");
     }
+}
+
+#[test]
+fn a_server_that_loses_questions_for_one_family_does_not_hold_up_the_other() {
+    let dns = DnsServer::start();
+    let ([_one], port) = upstreams(["127.0.0.1"], false);
+    let addresses = vec![[127, 0, 0, 1].into()];
+    dns.says("app.test", Says::OnlyIpv4(addresses, 60));
+    let server = dns.line().replace("\"1s\"", "\"30s\"");
+    let gateway = Gateway::new()
+        .server(&server)
+        .upstream_with(
+            "a",
+            [format!("http://app.test:{port}")],
+            "timeouts = { connect = \"8s\" }",
+        )
+        .route("/{*rest}", "a")
+        .start();
+    assert_eq!(gateway.get("/").send().status(), 200);
 }
 
 #[test]

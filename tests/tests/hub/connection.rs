@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use sluicegate_tests::{Frame, HubServer, LIMIT, WebSocket, frame, wait_until};
+use sluicegate_tests::{Frame, HubServer, LIMIT, Process, WebSocket, frame, wait_until};
 
 fn echo(lines: &str) -> HubServer {
     HubServer::start(&format!("path = \"/ws\"\nmode = \"echo\"\n{lines}"))
@@ -207,4 +207,32 @@ fn who_goes_without_a_word_is_forgotten() {
             directory.rooms(),
         ) == (0, 0, 0)
     });
+}
+
+#[test]
+fn the_log_says_whom_the_hub_has_disconnected_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let text = "[server]\nworkers = 1\nshutdown_grace = \"0s\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+                [hubs.h]\npath = \"/ws\"\nlimits.message = \"125B\"\n";
+    std::fs::write(&file, text).unwrap();
+    let mut process = Process::gateway(["run".as_ref(), "--config".as_ref(), file.as_os_str()]);
+    let address = process.address();
+    let mut gone = WebSocket::open(address, "/ws");
+    gone.frame(0x88, b"\x03\xe8");
+    assert_eq!(gone.read_close().0, 1000);
+    let mut socket = WebSocket::open(address, "/ws");
+    let welcome: serde_json::Value = serde_json::from_str(&socket.read_text()).unwrap();
+    socket.text(&"x".repeat(126));
+    assert_eq!(socket.read_close().0, 1009);
+    let client = welcome["client"].as_str().unwrap();
+    let mut lines = String::new();
+    wait_until("the log has its end", || {
+        let log = process.stderr();
+        let ended = log.lines().filter(|line| line.contains("connection ended"));
+        lines = ended.collect::<Vec<&str>>().join("\n");
+        lines.contains(client)
+    });
+    assert!(lines.contains("1009"), "{lines}");
+    assert_eq!(lines.lines().count(), 1, "{lines}");
 }

@@ -1,7 +1,7 @@
 //! A reload that changes an upstream: targets that it had before keep their standing and their connections, and what counts for
 //! all of them counts on.
 
-use sluicegate_tests::{Answer, RawUpstream, Upstream, Wire, wait_until};
+use sluicegate_tests::{Answer, DnsServer, RawUpstream, Upstream, Wire, wait_until};
 
 use crate::reload::{Live, configuration};
 
@@ -49,6 +49,31 @@ fn an_ejected_target_stays_ejected_where_it_stands_in_the_new_list() {
         .unwrap();
     statuses(&live, 4);
     assert_eq!(bad.received().len(), 2);
+}
+
+#[test]
+fn other_name_servers_are_asked_from_then_on_and_the_same_ones_not_anew() {
+    let upstream = Upstream::start(|_| Answer::ok("ok"));
+    let url = format!("http://app.test:{}", upstream.address().port());
+    let [one, two] = [0, 1].map(|_| DnsServer::start());
+    one.has("app.test", ["127.0.0.1"], 600);
+    let text = |dns: &DnsServer, lines: &str| {
+        let server = format!("[server]\n{}\n", dns.line());
+        text(&[&url], lines).replace("[server]\n", &server)
+    };
+    let live = Live::start(&text(&one, ""));
+    assert_eq!(statuses(&live, 4), [200; 4]);
+    live.reload(&text(&one, "timeouts = { response = \"20s\" }"))
+        .unwrap();
+    assert_eq!(statuses(&live, 4), [200; 4]);
+    assert_eq!((one.questions("app.test"), upstream.connections()), (1, 1));
+
+    // The name leads nowhere there: the kept connection is not used any more once that is known.
+    live.reload(&text(&two, "")).unwrap();
+    wait_until("the other server has been asked", || {
+        live.get("/").send().status() == 502
+    });
+    assert_eq!((one.questions("app.test"), upstream.connections()), (1, 1));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::super::testing::{accepted, refused};
+use super::super::testing::{accepted, refused, warned};
 use super::*;
 
 fn hub(text: &str) -> Hub {
@@ -33,7 +33,6 @@ limits = { connections = 5, connections_per_address = 2, message = "1KiB", rate 
 ping = { interval = "1s", timeout = "2s" }
 idle_timeout = "1m"
 slow_clients = "drop-oldest"
-history = { messages = 0, age = "1s", memory = "0B" }
 backplane = "memory"
 "#);
     assert_eq!(hub.host.as_deref(), Some("chat.example.com"));
@@ -59,8 +58,14 @@ backplane = "memory"
     assert_eq!(hub.ping.timeout, Duration::from_secs(2));
     assert_eq!(hub.idle, Some(Duration::from_mins(1)));
     assert_eq!(hub.slow_clients, SlowClients::DropOldest);
-    assert_eq!((hub.history.messages, hub.history.memory), (0, 0));
     assert!(!hub.deflate);
+}
+
+#[test]
+fn histories() {
+    let history = hub("history = { messages = 0, age = \"1s\", memory = \"0B\" }").history;
+    assert_eq!((history.messages, history.memory), (0, 0));
+    assert_eq!(history.age, Duration::from_secs(1));
 }
 
 #[test]
@@ -169,4 +174,25 @@ fn a_gateway_may_be_hubs_alone() {
         std::path::Path::new("gateway.toml"),
     );
     assert_eq!(loaded.unwrap().config.hubs.len(), 1);
+}
+
+#[test]
+fn keys_that_mean_nothing_in_a_mode_are_warned_about() {
+    let warnings = |lines: &str| warned(&format!("[hubs.chat]\npath = \"/ws\"\n{lines}")).1;
+    assert_eq!(
+        warnings("mode = \"relay\"\nhistory.messages = 5"),
+        ["4: hubs.chat.history: of no effect: only a hub of mode \"rooms\" keeps histories"]
+    );
+    assert_eq!(
+        warnings("subprotocols = [\"v1\"]"),
+        [
+            "3: hubs.chat.subprotocols: of no effect: a hub of mode \"rooms\" speaks its own protocol, sluicegate.hub.v1"
+        ]
+    );
+    for lines in [
+        "mode = \"relay\"\nsubprotocols = [\"v1\"]",
+        "history.messages = 5",
+    ] {
+        assert!(warnings(lines).is_empty());
+    }
 }

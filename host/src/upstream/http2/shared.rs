@@ -1,7 +1,6 @@
 //! One connection, and how many exchanges it carries.
 
 use std::cell::Cell;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::http1::response::MAX_BYTES;
 use crate::transport::Stream;
-use crate::upstream::connect::Endpoint;
+use crate::upstream::connect::{Destination, Endpoint};
 
 /// What a target may send of one response before it is taken.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -28,10 +27,7 @@ pub struct Shared {
     in_use: Cell<usize>,
     served: Cell<bool>,
     is_over: Cell<bool>,
-    /// Where it leads; `None`: to no address.
-    peer: Option<IpAddr>,
-    /// For which [generation](Endpoint::generation) of its endpoint it is known to lead there.
-    generation: Cell<u64>,
+    destination: Destination,
     /// When it was first seen without exchanges, since the last one.
     idle_since: Cell<Option<Instant>>,
 }
@@ -53,7 +49,7 @@ impl Shared {
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(MAX_BYTES as u32)
             .enable_push(false);
-        let peer = stream.peer_ip();
+        let destination = Destination::of(&stream);
         let (send, connection) = builder.handshake(stream).await?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
@@ -65,10 +61,18 @@ impl Shared {
             in_use: Cell::new(0),
             served: Cell::new(false),
             is_over: Cell::new(false),
-            peer,
-            generation: Cell::new(0),
+            destination,
             idle_since: Cell::new(None),
         }))
+    }
+
+    /// As [`Self::take_place`], if the connection leads to where its target is today. If it does not, no other exchange is begun
+    /// on it.
+    pub fn take_place_to(self: &Rc<Self>, endpoint: &Endpoint) -> Option<Place> {
+        if !self.destination.is_still(endpoint) {
+            self.is_over.set(true);
+        }
+        self.take_place()
     }
 
     /// A place for an exchange, if the connection can carry one more.
@@ -95,19 +99,6 @@ impl Shared {
             self.is_over.set(true);
         }
         !self.is_over.get()
-    }
-
-    /// Whether it leads to where a new connection would: a name may have got other addresses meanwhile.
-    pub fn leads_to(&self, endpoint: &Endpoint) -> bool {
-        let generation = endpoint.generation();
-        if self.generation.get() == generation {
-            return true;
-        }
-        let leads_there = self.peer.is_none_or(|ip| endpoint.leads_to(ip));
-        if leads_there {
-            self.generation.set(generation);
-        }
-        leads_there
     }
 
     /// Exchanges that it carries.

@@ -24,18 +24,17 @@ pub struct Spares {
 }
 
 impl Spares {
-    /// A place on one of the connections that lead to where the target is today, the fullest first: those that are not
-    /// needed any more grow empty and are closed.
+    /// A place on one of the connections that lead to where the target is today, the fullest first: those that are not needed
+    /// any more grow empty and are closed.
     pub fn take_place(&self, endpoint: &Endpoint) -> Option<Place> {
         let connections = self.connections.borrow();
-        let current = connections
-            .iter()
-            .filter(|shared| shared.leads_to(endpoint));
-        let mut usable: Vec<&Rc<Shared>> = current.collect();
+        let mut usable: Vec<&Rc<Shared>> = connections.iter().collect();
         if usable.len() > 1 {
             usable.sort_by_key(|shared| std::cmp::Reverse(shared.in_use()));
         }
-        usable.into_iter().find_map(Shared::take_place)
+        usable
+            .into_iter()
+            .find_map(|shared| shared.take_place_to(endpoint))
     }
 
     /// Whether the target has chosen HTTP/1.1, so that nobody need wait for another's connection.

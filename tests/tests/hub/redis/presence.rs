@@ -177,7 +177,8 @@ fn a_gateway_that_stops_says_so_and_nonsense_is_dropped() {
     let address = redis.url().replace("redis://", "");
     let mut spy = TcpStream::connect(address).unwrap();
     write!(spy, "SUBSCRIBE {channel}\r\n").unwrap();
-    let mut lines = BufReader::new(spy).lines().map(Result::unwrap);
+    // The other one goes on with its heartbeats: for some of them only.
+    let mut lines = BufReader::new(spy).lines().map(Result::unwrap).take(100);
     assert!(lines.any(|line| line.ends_with(" alive")));
     let [_one, other] = servers;
     drop(other);

@@ -375,6 +375,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_read_again_when_it_has_changed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let mut cached = Cached::<usize>::default();
+        assert_eq!(*cached.get(path, || 1), 1);
+        assert_eq!(*cached.get(path, || 2), 1);
+        std::fs::write(path, "more").unwrap();
+        assert_eq!(*cached.get(path, || 3), 3);
+        // One that is gone is one more state of it.
+        drop(file);
+        assert_eq!(*Cached::<usize>::default().get("/nowhere/at/all", || 4), 4);
+    }
+
+    #[test]
     fn what_stands_in_the_hosts_file_is_not_asked_for() {
         let mut hosts = Hosts::default();
         let file = "127.0.0.2 app other\n::1 app # comment\n10.0.0.1 App\n";
