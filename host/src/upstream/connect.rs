@@ -2,8 +2,8 @@
 //!
 //! - [`dial`]: the connection that everything else is in
 //! - [`resolve`]: names become addresses
-//! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
 //! - [`destination`]: where a connection leads, and whether that is still right
+//! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
 
 mod clock;
 pub mod destination;
