@@ -11,14 +11,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use crate::config::{self, Config, Problem, ServerLimits};
+use crate::config::{self, Config, Problem, ServerLimits, UpstreamProtocol};
 use crate::exchange::edit::Budget;
 use crate::hub::Hub;
 use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
+use crate::tls::client::Connector;
 use crate::tls::loader::Loader;
+use crate::tls::{HTTP_1_1, HTTP_2};
 use crate::upstream::connect::Way;
 use crate::upstream::connect::resolve::Resolver;
 use crate::upstream::target::{Target, Upstream, same_targets};
@@ -99,6 +101,7 @@ impl Snapshot {
         let mut loader = Loader::default();
         let before = previous.map(|old| &*old.listeners);
         let listeners = listeners::load(config, before, &mut loader);
+        let connectors = connectors(config, previous, &mut loader);
         let (problems, warnings) = loader.into_findings();
         if !problems.is_empty() {
             return Err(problems);
@@ -108,7 +111,7 @@ impl Snapshot {
             .map(|previous| &previous.resolver)
             .filter(|resolver| *resolver.settings() == config.server.resolver)
             .map_or_else(|| Resolver::new(config.server.resolver.clone()), Arc::clone);
-        let upstreams = upstreams(config, previous, &resolver);
+        let upstreams = upstreams(config, previous, &resolver, &connectors);
         let upstream_names: HashMap<String, usize> = config
             .upstreams
             .keys()
@@ -327,6 +330,7 @@ fn upstreams(
     config: &Config,
     previous: Option<&Snapshot>,
     resolver: &Arc<Resolver>,
+    connectors: &[Option<Connector>],
 ) -> Vec<Arc<Upstream>> {
     let before = |name: &String| {
         let previous = previous?;
@@ -337,11 +341,11 @@ fn upstreams(
             .zip(previous.upstream_configs.get(index))
     };
     let mut taken = HashSet::new();
-    for (name, upstream) in &config.upstreams {
+    for ((name, upstream), connector) in config.upstreams.iter().zip(connectors) {
         let Some((before, _)) = before(name) else {
             continue;
         };
-        let same = same_targets(Some(before), upstream, resolver);
+        let same = same_targets(Some(before), upstream, resolver, connector.as_ref());
         let kept = same.into_iter().flatten();
         let kept = kept.filter_map(|index| before.targets.get(index));
         taken.extend(kept.map(|target| target.slot));
@@ -352,16 +356,47 @@ fn upstreams(
     config
         .upstreams
         .iter()
-        .map(|(name, upstream)| match before(name) {
-            Some((before, config)) if config == upstream && is_resolved_as_before => {
+        .zip(connectors)
+        .map(|((name, upstream), connector)| match before(name) {
+            Some((before, config))
+                if config == upstream
+                    && is_resolved_as_before
+                    && before.connector == *connector =>
+            {
                 Arc::clone(before)
             }
             before => {
                 let before = before.map(|(before, _)| &**before);
                 Arc::new(Upstream::following(
-                    name, upstream, before, &mut free, resolver,
+                    name,
+                    upstream,
+                    before,
+                    &mut free,
+                    resolver,
+                    connector.clone(),
                 ))
             }
         })
         .collect()
+}
+
+/// What upstreams have for TLS, in their order.
+fn connectors(
+    config: &Config,
+    previous: Option<&Snapshot>,
+    loader: &mut Loader,
+) -> Vec<Option<Connector>> {
+    let mut load = |(name, upstream): (&String, &config::Upstream)| {
+        let before = previous.and_then(|previous| {
+            let index = previous.upstream_named(name)?;
+            previous.upstreams.get(index)?.connector.as_ref()
+        });
+        let protocols: &[&[u8]] = match upstream.protocol {
+            UpstreamProtocol::Http1 => &[HTTP_1_1],
+            UpstreamProtocol::Http2 => &[HTTP_2],
+            UpstreamProtocol::Auto => &[HTTP_2, HTTP_1_1],
+        };
+        Connector::load(upstream.tls.as_ref()?, protocols, loader, before)
+    };
+    config.upstreams.iter().map(&mut load).collect()
 }

@@ -17,7 +17,7 @@
 //! - [`UnixUpstream`]: an upstream at a unix socket; [`DnsServer`]: names for upstreams
 //! - [`RedisServer`]: a Redis that hubs of several gateways share
 //! - [`http2`]: a client of HTTP/2; [`frames`]: one that obeys no rules
-//! - [`Authority`], [`Certificate`], [`TlsClient`], [`TlsWire`]: TLS
+//! - [`Authority`], [`Certificate`], [`TlsClient`], [`TlsWire`]: TLS; [`TlsFront`]: that of an upstream
 //! - [`Wire`]: one end of a connection, down to the bytes
 //!
 //! Whoever waits here waits for an event, for at most [`LIMIT`], and then fails with what has come so far.
@@ -45,6 +45,7 @@ mod request;
 mod socket;
 mod target_process;
 mod tls;
+mod tls_front;
 mod unix;
 mod upstream;
 mod wait;
@@ -64,6 +65,7 @@ pub use request::RequestBuilder;
 pub use socket::{Frame, WebSocket, frame};
 pub use target_process::TargetProcess;
 pub use tls::{Authority, Certificate, TlsClient, TlsWire};
+pub use tls_front::{Shaken, TlsFront};
 pub use unix::UnixUpstream;
 pub use upstream::{RawUpstream, Received, Refusing, Upstream};
 pub use wait::{LIMIT, Signal, wait_until};

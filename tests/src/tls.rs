@@ -45,6 +45,10 @@ impl Authority {
         self.0.pem()
     }
 
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
     /// Signs a certificate for these hosts and addresses, whose subject is `CN=` the first.
     pub fn issue(&self, hosts: &[&str]) -> Certificate {
         self.issue_until(hosts, 2999)
@@ -85,13 +89,13 @@ impl Certificate {
         format!("{{ cert = \"{cert}\", key = \"{key}\" }}")
     }
 
-    fn chain(&self) -> Vec<CertificateDer<'static>> {
+    pub(crate) fn chain(&self) -> Vec<CertificateDer<'static>> {
         CertificateDer::pem_slice_iter(self.cert.as_bytes())
             .collect::<Result<_, _>>()
             .unwrap()
     }
 
-    fn private_key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap()
     }
 }
@@ -120,7 +124,7 @@ impl TlsClient {
 
     fn with(authority: &Authority, own: Option<&Certificate>, is_new: bool) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(authority.0.der().clone()).unwrap();
+        roots.add(authority.der()).unwrap();
         let versions = if is_new { vec![&TLS13] } else { vec![&TLS12] };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)

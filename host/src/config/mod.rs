@@ -152,7 +152,7 @@ fn read<'t>(report: &'t Report, tree: &'t DeTable<'t>, source: &Path) -> Config 
         admin: admin::read(&mut root),
         access_log: access_log::read(&mut root, &scope),
         plugins: plugin::read(&mut root, &scope),
-        upstreams: upstream::read(&mut root),
+        upstreams: upstream::read(&mut root, &scope),
         hubs: hub::read(&mut root, &scope, &routes),
         routes,
     };

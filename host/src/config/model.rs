@@ -14,6 +14,7 @@ use http::{HeaderName, Method, StatusCode};
 use ipnet::IpNet;
 
 use super::{Places, Via};
+use crate::exchange::Scheme;
 
 /// A whole configuration file.
 #[derive(Debug, Clone)]
@@ -272,6 +273,8 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// What is spoken to its targets.
     pub protocol: UpstreamProtocol,
+    /// `tls`; `None`: no target is reached by it.
+    pub tls: Option<super::UpstreamTls>,
     /// `retries`
     pub retries: Retries,
     /// `limits`
@@ -376,6 +379,8 @@ pub enum HashOn {
 /// `upstreams.NAME.targets[]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
+    /// Whether there is TLS.
+    pub scheme: Scheme,
     /// Where it listens.
     pub place: super::Place,
     /// What goes into Host when the client's is not preserved: as written in the URL, "localhost" for a unix socket.

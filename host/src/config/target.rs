@@ -4,13 +4,17 @@ use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::pki_types::ServerName;
+
 use super::hostname::{self, is_host};
 use super::model::Target;
 use super::reader::{Node, Section, quoted};
+use crate::exchange::Scheme;
 
 const EXAMPLE: &str = r#"a table such as { url = "http://127.0.0.1:9001" }"#;
 
-const URL: &str = "http://host[:port][/base] or unix:/path/of/socket[:/base]";
+const URL: &str =
+    "http://host[:port][/base], https://host[:port][/base] or unix:/path/of/socket[:/base]";
 
 /// What the address of a unix socket has room for (unix(7), `sun_path`, without the zero at its end).
 const LONGEST_SOCKET: usize = 107;
@@ -22,7 +26,7 @@ pub enum Place {
     Network {
         /// Host name or address, without brackets.
         host: String,
-        /// 80 where the URL has none.
+        /// 80 or 443 where the URL has none, by its scheme.
         port: u16,
     },
     /// At a unix socket, whose path is absolute.
@@ -77,7 +81,9 @@ pub(super) fn read_all(upstream: &mut Section<'_>) -> Vec<Target> {
 }
 
 fn is_same(one: &Target, other: &Target) -> bool {
-    one.place.is_same(&other.place) && one.base_path == other.base_path
+    one.scheme == other.scheme
+        && one.place.is_same(&other.place)
+        && one.base_path == other.base_path
 }
 
 fn target(item: &Node<'_>) -> Option<Target> {
@@ -90,6 +96,7 @@ fn target(item: &Node<'_>) -> Option<Target> {
     let node = url?;
     match parse_url(node.string()?) {
         Ok(url) => Some(Target {
+            scheme: url.scheme,
             place: url.place,
             authority: Arc::from(url.authority),
             base_path: Arc::from(url.base_path),
@@ -104,12 +111,13 @@ fn target(item: &Node<'_>) -> Option<Target> {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Url<'a> {
+    scheme: Scheme,
     place: Place,
     authority: &'a str,
     base_path: &'a str,
 }
 
-/// `http://` and `unix:` only, and no more of RFC 3986 than a target has use for. What is wrong is told in pieces that
+/// `http://`, `https://` and `unix:` only, and no more of RFC 3986 than a target has use for. What is wrong is told in pieces that
 /// cannot hold a password.
 fn parse_url(text: &str) -> Result<Url<'_>, String> {
     if let Some((scheme, rest)) = text.split_once(':')
@@ -120,22 +128,28 @@ fn parse_url(text: &str) -> Result<Url<'_>, String> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return Err("found no scheme".to_owned());
     };
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(
-            "TLS to targets is not part of this version; found the scheme \"https\"".to_owned(),
-        );
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
+    let scheme = if scheme.eq_ignore_ascii_case("http") {
+        Scheme::Http
+    } else if scheme.eq_ignore_ascii_case("https") {
+        Scheme::Https
+    } else {
         return Err(format!("found the scheme {}", quoted(scheme)));
-    }
+    };
     let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(authority_end).unwrap_or((rest, ""));
     if authority.contains('@') {
         return Err("found a user name or password".to_owned());
     }
     let base_path = base_path(path)?;
-    let (host, port) = host_and_port(authority)?;
+    let (host, port) = host_and_port(authority, scheme)?;
+    if scheme == Scheme::Https && ServerName::try_from(host).is_err() {
+        return Err(format!(
+            "found the host {}, which no certificate can be for",
+            quoted(host)
+        ));
+    }
     Ok(Url {
+        scheme,
         place: Place::Network {
             host: host.to_owned(),
             port,
@@ -175,6 +189,7 @@ fn unix(text: &str) -> Result<Url<'_>, String> {
         ));
     }
     Ok(Url {
+        scheme: Scheme::Http,
         place: Place::Unix(Path::new(&path).into()),
         // There is no name that a client could have used; nginx and HAProxy send this one.
         authority: "localhost",
@@ -193,7 +208,7 @@ fn base_path(path: &str) -> Result<&str, String> {
     Ok(path.trim_end_matches('/'))
 }
 
-fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
+fn host_and_port(authority: &str, scheme: Scheme) -> Result<(&str, u16), String> {
     // A colon inside of brackets belongs to the address.
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -207,7 +222,10 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
         ));
     }
     let port = match port {
-        None => 80,
+        None => match scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        },
         // `parse` alone would take "+80".
         Some(port) => Some(port)
             .filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
@@ -289,10 +307,18 @@ mod tests {
                 "/a@b:c/%2F~",
             ),
             ("http://h//", "h", 80, "h", ""),
+            ("https://h/b", "h", 443, "h", "/b"),
+            ("https://[::1]:80", "::1", 80, "[::1]:80", ""),
+            ("https://my_service", "my_service", 443, "my_service", ""),
         ] {
             assert_eq!(
                 parse_url(text),
                 Ok(Url {
+                    scheme: if text.starts_with("https") {
+                        Scheme::Https
+                    } else {
+                        Scheme::Http
+                    },
                     place: Place::Network {
                         host: host.to_owned(),
                         port,
@@ -315,6 +341,7 @@ mod tests {
             (&longest, longest.strip_prefix("unix:").unwrap(), ""),
         ] {
             let expected = Url {
+                scheme: Scheme::Http,
                 place: Place::Unix(Path::new(path).into()),
                 authority: "localhost",
                 base_path,
@@ -332,10 +359,8 @@ mod tests {
         for (text, reason) in [
             ("127.0.0.1:9001", "found no scheme"),
             ("", "found no scheme"),
-            (
-                "https://u:hunter2@h",
-                "TLS to targets is not part of this version; found the scheme \"https\"",
-            ),
+            ("https://u:hunter2@h", "found a user name or password"),
+            ("ftp://h", "found the scheme \"ftp\""),
             (
                 "unix:run/x.sock",
                 "found the path \"run/x.sock\", which is not absolute",
@@ -434,7 +459,7 @@ mod tests {
             ),
             (
                 "[{}]",
-                "1: upstreams.u.targets[0].url: missing; expected http://host[:port][/base] or unix:/path/of/socket[:/base]",
+                "1: upstreams.u.targets[0].url: missing; expected http://host[:port][/base], https://host[:port][/base] or unix:/path/of/socket[:/base]",
             ),
             (
                 "[{ url = 1 }]",
@@ -442,7 +467,7 @@ mod tests {
             ),
             (
                 "[{ url = \"http://u:hunter2@h\" }]",
-                "1: upstreams.u.targets[0].url: found a user name or password; expected http://host[:port][/base] or unix:/path/of/socket[:/base]",
+                "1: upstreams.u.targets[0].url: found a user name or password; expected http://host[:port][/base], https://host[:port][/base] or unix:/path/of/socket[:/base]",
             ),
             (
                 "[{ url = \"http://h\", weight = 0 }]",

@@ -170,7 +170,7 @@ limits = { header_bytes = "64KB", headers = -1 }
 [upstreams.users]
 balance = "round robin"
 targets = [
-  { url = "https://127.0.0.1:9001" },
+  { url = "ftp://127.0.0.1:9001" },
   { url = "http://127.0.0.1:9002", weight = 0 },
 ]
 [[routes]]
@@ -189,7 +189,7 @@ timeout = 5
             "gateway.toml:5: server.limits.header_bytes: found \"64KB\"; expected a size such as \"512B\", \"64KiB\", \"16MiB\" or \"1GiB\"",
             "gateway.toml:5: server.limits.headers: found -1; expected a whole number from 1 to 10000",
             "gateway.toml:7: upstreams.users.balance: found \"round robin\"; allowed: \"random\", \"round-robin\", \"weighted-round-robin\", \"consistent-hash\", \"least-request\", \"peak-ewma\", \"maglev\"",
-            "gateway.toml:9: upstreams.users.targets[0].url: TLS to targets is not part of this version; found the scheme \"https\"; expected http://host[:port][/base] or unix:/path/of/socket[:/base]",
+            "gateway.toml:9: upstreams.users.targets[0].url: found the scheme \"ftp\"; expected http://host[:port][/base], https://host[:port][/base] or unix:/path/of/socket[:/base]",
             "gateway.toml:10: upstreams.users.targets[1].weight: found 0; expected a whole number from 1 to 65535",
             "gateway.toml:14: routes[0].upstream: no upstream named \"usres\"; did you mean \"users\"?",
             "gateway.toml:15: routes[1].path: missing; expected a path such as \"/users/{id}\" or \"/{*rest}\"",

@@ -2,10 +2,14 @@
 
 pub(super) mod model;
 
+use rustls::pki_types::ServerName;
+
 use super::Scope;
 use super::model::Origin;
 use super::reader::{Node, Section};
-use model::{CertificateFiles, ClientCertificates, ListenerTls, NamedFile, TlsVersion};
+use model::{
+    CertificateFiles, ClientCertificates, ListenerTls, NamedFile, TlsVersion, UpstreamTls,
+};
 
 const PAIR: &str = r#"a table such as { cert = "site.pem", key = "site.key" }"#;
 const CERTIFICATES: &str = r#"[{ cert = "site.pem", key = "site.key" }, ...]"#;
@@ -108,6 +112,46 @@ fn clients(section: &mut Section<'_>, scope: &Scope<'_>) -> Option<ClientCertifi
     }
 }
 
+/// What an upstream's key says. `None`: it is no table, which was reported.
+pub(super) fn upstream(node: &Node<'_>, scope: &Scope<'_>) -> Option<UpstreamTls> {
+    let mut section = node.section(r#"a table such as { ca = "ca.pem" }"#)?;
+    let ca = section.take("ca");
+    let verify = section.take("verify");
+    let tls = UpstreamTls {
+        ca: ca.as_ref().and_then(|node| file(node, scope)),
+        server_name: section.read("server_name", server_name),
+        verify: verify.as_ref().and_then(Node::boolean).unwrap_or(true),
+        client: section.read("client", |node| pair(node, scope)),
+        origin: origin(node),
+    };
+    section.finish();
+    if !tls.verify {
+        if let Some(node) = verify {
+            node.warning("whoever is in between can read and change what is sent: certificates are not verified");
+        }
+        if let Some(node) = ca {
+            node.warning("has no effect: verify = false takes every certificate");
+        }
+    }
+    Some(tls)
+}
+
+fn server_name(node: &Node<'_>) -> Option<ServerName<'static>> {
+    const EXPECTED: &str = r#"a host name or an address, such as "users.internal""#;
+    let name = ServerName::try_from(node.string_like(EXPECTED)?.to_owned()).ok();
+    if name.is_none() {
+        node.unexpected(EXPECTED);
+    }
+    name
+}
+
+pub(super) fn origin(node: &Node<'_>) -> Origin {
+    Origin {
+        path: node.path.clone(),
+        line: node.line,
+    }
+}
+
 /// A path, relative to the file.
 pub(super) fn file(node: &Node<'_>, scope: &Scope<'_>) -> Option<NamedFile> {
     let path = node.string_like(FILE)?;
@@ -122,10 +166,7 @@ pub(super) fn file(node: &Node<'_>, scope: &Scope<'_>) -> Option<NamedFile> {
     }
     Some(NamedFile {
         path: scope.folder.join(path),
-        origin: Origin {
-            path: node.path.clone(),
-            line: node.line,
-        },
+        origin: origin(node),
     })
 }
 
@@ -244,6 +285,66 @@ mod tests {
             ),
         ] {
             assert_eq!(refused(&format!("{LISTENER}{text}")), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn tls_to_targets() {
+        const TARGETS: &str = "[upstreams.u]\ntargets = [{ url = \"https://a.example\" }]\n";
+        let upstream = |text: &str| {
+            let mut config = accepted(&format!("{TARGETS}{text}"));
+            config.upstreams.remove("u").unwrap().tls.unwrap()
+        };
+        let tls = upstream("");
+        assert_eq!((tls.ca, tls.verify, tls.client), (None, true, None));
+        assert_eq!((&*tls.origin.path, tls.origin.line), ("upstreams.u", 1));
+        let tls = upstream(
+            "tls = { ca = \"ca.pem\", server_name = \"b.example\", client = { cert = \"c.pem\", key = \"c.key\" } }",
+        );
+        assert_eq!(tls.server_name, Some("b.example".try_into().unwrap()));
+        let files: Vec<_> = tls
+            .files()
+            .map(|file| file.path.file_name().unwrap().to_owned())
+            .collect();
+        assert_eq!(files, ["c.pem", "c.key", "ca.pem"]);
+
+        let (config, warnings) = warned(&format!(
+            "{TARGETS}tls = {{ ca = \"ca.pem\", verify = false }}"
+        ));
+        assert!(!config.upstreams["u"].tls.as_ref().unwrap().verify);
+        assert_eq!(
+            warnings,
+            [
+                "3: upstreams.u.tls.verify: whoever is in between can read and change what is sent: certificates are not verified",
+                "3: upstreams.u.tls.ca: has no effect: verify = false takes every certificate",
+            ]
+        );
+        let (config, warnings) =
+            warned("[upstreams.u]\ntargets = [{ url = \"http://a\" }]\ntls = {}");
+        assert_eq!(config.upstreams["u"].tls, None);
+        assert_eq!(
+            warnings,
+            ["3: upstreams.u.tls: has no effect: no target is https://"]
+        );
+        for (text, expected) in [
+            (
+                "tls = { server_name = \"a b\" }",
+                "3: upstreams.u.tls.server_name: found \"a b\"; expected a host name or an address, such as \"users.internal\"",
+            ),
+            (
+                "tls = { verify = \"no\" }",
+                "3: upstreams.u.tls.verify: found \"no\"; expected true or false",
+            ),
+            (
+                "tls = { insecure = true }",
+                "3: upstreams.u.tls.insecure: unknown key; allowed here: ca, client, server_name, verify",
+            ),
+            (
+                "tls = true",
+                "3: upstreams.u.tls: found true; expected a table such as { ca = \"ca.pem\" }",
+            ),
+        ] {
+            assert_eq!(refused(&format!("{TARGETS}{text}")), [expected], "{text}");
         }
     }
 }

@@ -5,22 +5,24 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::model::{Algorithm, HashOn, LoadFactor, Timeouts, Upstream, UpstreamProtocol};
+use super::model::{Algorithm, HashOn, LoadFactor, Target, Timeouts, Upstream, UpstreamProtocol};
 use super::reader::{Node, Section};
-use super::{health, limits, name, retries, target, via};
+use super::tls::model::UpstreamTls;
+use super::{Scope, health, limits, name, retries, target, tls, via};
+use crate::exchange::Scheme;
 
-pub(super) fn read(root: &mut Section<'_>) -> BTreeMap<String, Upstream> {
+pub(super) fn read(root: &mut Section<'_>, scope: &Scope<'_>) -> BTreeMap<String, Upstream> {
     let mut upstreams = BTreeMap::new();
     for (name, node) in root.section("upstreams").entries() {
         name::check(&node, name);
-        if let Some(upstream) = upstream(&node) {
+        if let Some(upstream) = upstream(&node, scope) {
             upstreams.insert(name.to_owned(), upstream);
         }
     }
     upstreams
 }
 
-fn upstream(node: &Node<'_>) -> Option<Upstream> {
+fn upstream(node: &Node<'_>, scope: &Scope<'_>) -> Option<Upstream> {
     let mut section = node.section("a table")?;
     let balance = section.take("balance");
     let hash_on = section.take("hash_on");
@@ -35,8 +37,9 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         .read("protocol", |node| node.choice(&PROTOCOLS))
         .unwrap_or_default();
     let via = via::read(&mut section);
-    connection(&mut section);
+    let tls = section.take("tls");
     section.finish();
+    let tls = secure(&targets, tls.as_ref(), node, scope);
 
     // A wrong algorithm is one problem, and not a second one for what goes with it.
     let mut algorithm = match &balance {
@@ -63,12 +66,36 @@ fn upstream(node: &Node<'_>) -> Option<Upstream> {
         targets,
         timeouts,
         protocol,
+        tls,
         retries,
         limits,
         outliers,
         health,
         via,
     })
+}
+
+/// What TLS to targets needs, where there is any.
+fn secure(
+    targets: &[Target],
+    tls: Option<&Node<'_>>,
+    upstream: &Node<'_>,
+    scope: &Scope<'_>,
+) -> Option<UpstreamTls> {
+    let has_any = targets.iter().any(|target| target.scheme == Scheme::Https);
+    let read = tls.map(|node| tls::upstream(node, scope));
+    match (has_any, read) {
+        (true, None) => Some(UpstreamTls::new(tls::origin(upstream))),
+        (true, Some(read)) => read,
+        (false, None) => None,
+        (false, Some(_)) => {
+            // Where a target is wrong, who knows what it was meant to be.
+            if let (Some(node), false) = (tls, targets.is_empty()) {
+                node.warning("has no effect: no target is https://");
+            }
+            None
+        }
+    }
 }
 
 const PROTOCOLS: [(&str, UpstreamProtocol); 3] = [
@@ -156,13 +183,6 @@ fn timeouts(upstream: &mut Section<'_>) -> Timeouts {
     };
     section.finish();
     timeouts
-}
-
-/// What is asked for and not there yet: to do without it would send in the clear what was not meant to go there.
-fn connection(upstream: &mut Section<'_>) {
-    if let Some(tls) = upstream.take("tls") {
-        tls.problem("TLS to targets is not part of this version");
-    }
 }
 
 #[cfg(test)]
@@ -346,7 +366,6 @@ mod tests {
                 "3: upstreams.u.timeouts.conect: unknown key; did you mean \"connect\"?".to_owned(),
             ),
             ("protocol = \"h3\"", "3: upstreams.u.protocol: found \"h3\"; allowed: \"http/1.1\", \"h2\", \"auto\"".to_owned()),
-            ("tls = {}", "3: upstreams.u.tls: TLS to targets is not part of this version".to_owned()),
             ("balancer = 1", "3: upstreams.u.balancer: unknown key; did you mean \"balance\"?".to_owned()),
         ] {
             assert_eq!(refused(&format!("{TARGETS}{text}")), [expected], "{text}");

@@ -10,6 +10,7 @@ use super::model::{Target, UpstreamProtocol};
 use super::reader::{Node, Section};
 use super::report::Report;
 use super::target::Place;
+use crate::exchange::Scheme;
 use crate::upstream::connect::proxy::Credentials;
 use crate::upstream::connect::proxy::no_proxy::{Exception, NoProxy};
 use model::{ForwardProxy, ProxyScheme, Via, ViaMode};
@@ -69,7 +70,9 @@ pub(super) fn check_hosts(config: &Config, report: &Report) {
             && proxy.mode == ViaMode::Auto
             && upstream.protocol != UpstreamProtocol::Http2;
         let is_proxied = |target: &Target| match &target.place {
-            Place::Network { host, port } => !proxy.no_proxy.covers(host, *port),
+            Place::Network { host, port } => {
+                target.scheme == Scheme::Http && !proxy.no_proxy.covers(host, *port)
+            }
             Place::Unix(_) => false,
         };
         if is_absolute && upstream.targets.iter().any(is_proxied) {

@@ -116,6 +116,14 @@ pub enum UpstreamFailure {
         /// What the system said.
         source: std::io::Error,
     },
+    /// 502: the target's certificate is not good, or TLS failed otherwise.
+    #[error("{target}: TLS: {source}")]
+    Tls {
+        /// Host and port.
+        target: String,
+        /// With the error of `rustls`, if it is to blame.
+        source: std::io::Error,
+    },
     /// 502: no way through a forward proxy.
     #[error("{target}: {source}")]
     Proxy {
@@ -382,6 +390,15 @@ impl ClientFailure {
     }
 }
 
+/// What RFC 9209 calls an error of TLS, if it is one.
+fn tls_error(error: &std::io::Error) -> Option<&'static str> {
+    Some(match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(_) => "tls_certificate_error",
+        rustls::Error::AlertReceived(_) => "tls_alert_received",
+        _ => "tls_protocol_error",
+    })
+}
+
 impl UpstreamFailure {
     fn parts(&self) -> Parts {
         match self {
@@ -402,6 +419,10 @@ impl UpstreamFailure {
                     | std::io::ErrorKind::NetworkUnreachable => "destination_ip_unroutable",
                     _ => "connection_terminated",
                 };
+                (StatusCode::BAD_GATEWAY, error, "upstream failed")
+            }
+            Self::Tls { source, .. } => {
+                let error = tls_error(source).unwrap_or("connection_terminated");
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
             Self::Proxy { source, .. } => {
@@ -433,11 +454,15 @@ impl UpstreamFailure {
                 "exchange_timeout",
                 "upstream timed out",
             ),
-            Self::Broken { .. } => (
-                StatusCode::BAD_GATEWAY,
-                "connection_terminated",
-                "upstream failed",
-            ),
+            Self::Broken { source, .. } => {
+                // In TLS 1.3 a certificate of the gateway's own is refused after the gateway has sent its request.
+                let error = match source {
+                    Broken::Io(source) => tls_error(source),
+                    Broken::Closed | Broken::Http2(_) => None,
+                };
+                let error = error.unwrap_or("connection_terminated");
+                (StatusCode::BAD_GATEWAY, error, "upstream failed")
+            }
             Self::Malformed { .. }
             | Self::Framing { .. }
             | Self::Unexpected { .. }

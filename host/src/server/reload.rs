@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::StartError;
 use super::worker::Update;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, ListenerTls, UpstreamTls};
 use crate::snapshot::Snapshot;
 
 /// Workers take up a configuration between two steps of their work, within milliseconds. One that does not within this
@@ -100,11 +100,13 @@ impl Running {
             };
             Some(path.clone())
         });
-        let tls = config
-            .listeners
-            .iter()
-            .filter_map(|listener| listener.tls.as_ref());
-        let certificates = tls.flat_map(|tls| tls.files().map(|file| file.path.clone()));
+        let listeners = config.listeners.iter();
+        let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+        let upstreams = config.upstreams.values();
+        let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+        let files = listeners.flat_map(ListenerTls::files);
+        let files = files.chain(upstreams.flat_map(UpstreamTls::files));
+        let certificates = files.map(|file| file.path.clone());
         std::iter::once(config.source.clone())
             .chain(components)
             .chain(certificates)

@@ -10,9 +10,9 @@ use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
 use super::loader::Loader;
-use super::provider;
 use super::verifier::{Unverified, Verifier};
-use crate::config::{Origin, UpstreamTls};
+use super::{HTTP_1_1, provider};
+use crate::config::UpstreamTls;
 
 /// Server names whose sessions are kept, of one upstream.
 const SESSIONS: usize = 256;
@@ -22,6 +22,8 @@ const SESSIONS: usize = 256;
 pub struct Connector {
     /// For each handshake.
     pub config: Arc<ClientConfig>,
+    /// For those that have to end in HTTP/1.1.
+    pub http1: Arc<ClientConfig>,
     /// Changes when anything of it does.
     fingerprint: u64,
 }
@@ -35,17 +37,17 @@ impl PartialEq for Connector {
 impl Eq for Connector {}
 
 impl Connector {
-    /// Loads what an upstream names; `protocols`: those that are offered (ALPN), the preferred one first; `origin`: the upstream, for what is
-    /// wrong without a file. `None`: something is wrong, and was said.
+    /// Loads what an upstream names; `protocols`: those that are offered (ALPN), the preferred one first. `None`: something is wrong, and
+    /// was said.
     ///
     /// Where nothing has changed since `previous`, that goes on, with its sessions.
     pub fn load(
         tls: &UpstreamTls,
         protocols: &[&[u8]],
-        origin: &Origin,
         loader: &mut Loader,
         previous: Option<&Self>,
     ) -> Option<Self> {
+        let origin = &tls.origin;
         let client = tls.client.as_ref().map(|files| loader.pair(files));
         let roots = match (&tls.ca, tls.verify) {
             (_, false) => None,
@@ -99,8 +101,18 @@ impl Connector {
         };
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        let config = Arc::new(config);
+        let http1 = if protocols == [HTTP_1_1] {
+            Arc::clone(&config)
+        } else {
+            // With the same sessions: what is spoken in one does not bind the next.
+            let mut config = ClientConfig::clone(&config);
+            config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+            Arc::new(config)
+        };
         Some(Self {
-            config: Arc::new(config),
+            config,
+            http1,
             fingerprint,
         })
     }

@@ -394,7 +394,7 @@ impl Sending<'_> {
             is_upgrade || target.protocol == UpstreamProtocol::Http1,
             shared,
         ) else {
-            return http1(target.way.open().await?);
+            return http1(target.way.open_http1().await?);
         };
         let mut opening = None;
         if !shared.is_http1() {
@@ -496,6 +496,7 @@ fn not_connected(target: String, error: ConnectError) -> UpstreamFailure {
     match error {
         ConnectError::Dns(source) => UpstreamFailure::Dns { target, source },
         ConnectError::Connect(source) => UpstreamFailure::Connect { target, source },
+        ConnectError::Tls(source) => UpstreamFailure::Tls { target, source },
         ConnectError::Proxy(source) => UpstreamFailure::Proxy { target, source },
         ConnectError::NotHttp2 => UpstreamFailure::NotHttp2 { target },
         ConnectError::Http2(source) => UpstreamFailure::Broken {

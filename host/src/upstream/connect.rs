@@ -4,6 +4,7 @@
 //! - [`resolve`]: names become addresses
 //! - [`destination`]: where a connection leads, and whether that is still right
 //! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
+//! - [`secure`]: TLS to a target
 
 mod clock;
 pub mod destination;
@@ -11,6 +12,7 @@ pub mod dial;
 pub mod proxied;
 pub mod proxy;
 pub mod resolve;
+pub mod secure;
 
 use std::io;
 use std::sync::Arc;
@@ -18,11 +20,13 @@ use std::sync::Arc;
 pub use destination::Destination;
 pub use dial::Endpoint;
 use resolve::{NotFound, Resolver};
+use secure::{Offer, Secure};
 
 use proxied::{Absolute, Proxied};
 use proxy::ProxyError;
 
 use crate::config::{self, Place};
+use crate::tls::client::Connector;
 use crate::transport::Stream;
 
 /// See the module's documentation. Two targets with the same way can use each other's connections.
@@ -32,6 +36,8 @@ pub struct Way {
     pub endpoint: Endpoint,
     /// Through which forward proxy; `None`: directly.
     pub proxied: Option<Proxied>,
+    /// By TLS, where its URL says so.
+    pub secure: Option<Secure>,
 }
 
 /// Why there is no connection.
@@ -46,6 +52,9 @@ pub enum ConnectError {
     /// There is no way through the forward proxy.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+    /// No TLS: with the error of `rustls`, if it is to blame.
+    #[error("TLS: {0}")]
+    Tls(io::Error),
     /// HTTP/2 was to be spoken, and the target speaks something else.
     #[error("it does not speak HTTP/2")]
     NotHttp2,
@@ -55,11 +64,12 @@ pub enum ConnectError {
 }
 
 impl Way {
-    /// To a target of an upstream of a configuration.
+    /// To a target of an upstream of a configuration; `connector`: what the upstream has for TLS.
     pub fn to(
         target: &config::Target,
         upstream: &config::Upstream,
         resolver: &Arc<Resolver>,
+        connector: Option<&Connector>,
     ) -> Self {
         let endpoint = match &target.place {
             Place::Network { host, port } => Endpoint::at(host, *port, resolver),
@@ -68,6 +78,7 @@ impl Way {
         Self {
             endpoint,
             proxied: Proxied::to(target, upstream, resolver),
+            secure: Secure::to(target, upstream, connector),
         }
     }
 
@@ -103,10 +114,36 @@ impl Way {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn open(&self) -> Result<Stream, ConnectError> {
-        match &self.proxied {
-            None => self.endpoint.dial().await,
-            Some(proxied) => Ok(proxied.tunnel(&self.endpoint).await?),
+        self.open_offering(Offer::Usual).await
+    }
+
+    /// As [`Self::open`], for what only HTTP/1.1 can do: over TLS nothing else is offered.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open_http1(&self) -> Result<Stream, ConnectError> {
+        self.open_offering(Offer::Http1).await
+    }
+
+    async fn open_offering(&self, offer: Offer) -> Result<Stream, ConnectError> {
+        let stream = match &self.proxied {
+            None => self.endpoint.dial().await?,
+            Some(proxied) => proxied.tunnel(&self.endpoint).await?,
+        };
+        match &self.secure {
+            None => Ok(stream),
+            Some(secure) => secure.over(stream, offer).await,
         }
+    }
+
+    /// Whether the other way leads to the same target through the same proxy, whatever certificates are shown and believed on it.
+    pub fn leads_where(&self, other: &Self) -> bool {
+        let is_same_name = match (&self.secure, &other.secure) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.has_name_of(other),
+            _ => false,
+        };
+        is_same_name && (&self.endpoint, &self.proxied) == (&other.endpoint, &other.proxied)
     }
 
     /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need

@@ -15,6 +15,8 @@ use super::retries::Retries;
 use super::slow_start::SlowStart;
 use crate::balance::{self, Balancer};
 use crate::config;
+use crate::exchange::Scheme;
+use crate::tls::client::Connector;
 
 /// A group of targets that serve the same requests. Shared by all workers.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Upstream {
     pub balancer: Box<dyn Balancer>,
     /// What a hashing balancer hashes.
     pub hash_on: config::HashOn,
+    /// What it has for TLS; `None`: no target needs it.
+    pub connector: Option<Connector>,
     /// Time limits.
     pub timeouts: config::Timeouts,
     /// How many exchanges may go on at the same time; `None`: no limit.
@@ -70,9 +74,11 @@ impl Upstream {
         previous: Option<&Self>,
         slots: &mut dyn Iterator<Item = usize>,
         resolver: &Arc<Resolver>,
+        connector: Option<Connector>,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
-        let same = same_targets(previous, config, resolver);
+        let way = |target| Way::to(target, config, resolver, connector.as_ref());
+        let same = same_targets(previous, config, resolver, connector.as_ref());
         let targets: Vec<Target> = config
             .targets
             .iter()
@@ -85,7 +91,13 @@ impl Upstream {
                     name: &target.place.to_string(),
                     weight: target.weight,
                 });
-                Some(Target::new(target, config, slot, before, resolver))
+                Some(Target::new(
+                    target,
+                    way(target),
+                    config.protocol,
+                    slot,
+                    before,
+                ))
             })
             .collect();
         balancer.prepare();
@@ -109,6 +121,7 @@ impl Upstream {
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
+            connector,
             limits: Limits::following(
                 &config.limits,
                 previous.and_then(|previous| previous.limits.as_ref()),
@@ -207,16 +220,17 @@ pub fn same_targets(
     previous: Option<&Upstream>,
     config: &config::Upstream,
     resolver: &Arc<Resolver>,
+    connector: Option<&Connector>,
 ) -> Vec<Option<usize>> {
     let mut left: Vec<(usize, &Target)> = previous
         .into_iter()
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let way = Way::to(target, config, resolver);
-        let position = left
-            .iter()
-            .position(|(_, before)| before.way == way && before.base_path == target.base_path)?;
+        let way = Way::to(target, config, resolver, connector);
+        let position = left.iter().position(|(_, before)| {
+            before.way.leads_where(&way) && before.base_path == target.base_path
+        })?;
         Some(left.swap_remove(position).0)
     };
     config.targets.iter().map(find).collect()
@@ -225,14 +239,14 @@ pub fn same_targets(
 impl Target {
     fn new(
         config: &config::Target,
-        upstream: &config::Upstream,
+        way: Way,
+        protocol: config::UpstreamProtocol,
         slot: usize,
         before: Option<&Self>,
-        resolver: &Arc<Resolver>,
     ) -> Self {
         Self {
-            way: Way::to(config, upstream, resolver),
-            protocol: upstream.protocol,
+            way,
+            protocol,
             host: HeaderValue::from_str(&config.authority).unwrap_or(HeaderValue::from_static("")),
             base_path: Arc::clone(&config.base_path),
             slot,
@@ -242,7 +256,11 @@ impl Target {
 
     /// The scheme of its requests.
     pub fn scheme(&self) -> &'static str {
-        "http"
+        let scheme = match self.way.secure {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        };
+        scheme.as_str()
     }
 
     /// Exchanges that are going on with this target, over all workers.

@@ -83,6 +83,7 @@ mod tests {
             None,
             &mut (0..),
             &Resolver::new(config.server.resolver.clone()),
+            None,
         )
     }
 

@@ -1,7 +1,7 @@
 //! Real proxies × what a target is asked for × how the proxy is asked.
 
 use sluicegate_tests::{
-    Gateway, Process, RawUpstream, Refusing, Wire,
+    Authority, Gateway, Process, RawUpstream, Refusing, TlsFront, Wire,
     http2::{Http2Upstream, Reply},
     wait_until,
 };
@@ -364,4 +364,51 @@ fn the_log_says_which_rule_of_squid_it_is_and_no_password() {
         assert!(log.contains(part), "{part}\n{log}");
     }
     assert!(!log.contains(PASSWORD), "{log}");
+}
+
+#[test]
+fn tls_goes_through_tunnels_and_ends_at_the_target() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, authority: &Authority| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, authority.pem()).unwrap();
+        format!("tls = {{ ca = \"{}\" }}", path.display())
+    };
+    let (own, foreign) = (
+        file("own.pem", &authority),
+        file("foreign.pem", &Authority::new()),
+    );
+    for (scheme, mode, proxy) in [
+        ("http://", AUTO, Proxy::squid(Rules::Open)),
+        ("http://", CONNECT, Proxy::squid(Rules::Login)),
+        ("http://", AUTO, Proxy::tinyproxy(Rules::Login)),
+        ("socks5://", "", Proxy::dante(Rules::Open)),
+        ("socks5h://", "", Proxy::microsocks(Rules::Login)),
+    ] {
+        let Some(proxy) = proxy else { continue };
+        let via = known(scheme).replace("PROXY", &proxy.address.to_string());
+        let target = target();
+        let certificate = authority.issue(&["127.0.0.1"]);
+        let front = TlsFront::start(target.address(), &certificate, None);
+        let gateway = |tls: &str| {
+            let url = format!("https://{}", front.address());
+            Gateway::new()
+                .upstream_with("a", [url], &format!("via = \"{via}\"\n{mode}\n{tls}"))
+                .route("/{*rest}", "a")
+                .start()
+        };
+        let good = gateway(&own);
+        for _ in 0..2 {
+            let found = [get(&good), post(&good), websocket(&good)];
+            assert_eq!(found, ALL, "{via} {mode}\n{}", proxy.log());
+        }
+        // One connection carries all of it, until the WebSocket takes it away.
+        assert_eq!(front.seen().len(), 2);
+        // The origin's certificate is looked at, whoever opened the tunnel.
+        let bad = gateway(&foreign);
+        let none = ["502 tls_certificate_error"; 3];
+        assert_eq!([get(&bad), post(&bad), websocket(&bad)], none);
+        assert_eq!(front.seen().len(), 2);
+    }
 }

@@ -14,3 +14,4 @@ mod listeners;
 mod proxy_protocol;
 mod redirect;
 mod reload;
+mod targets;

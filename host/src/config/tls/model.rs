@@ -85,7 +85,7 @@ pub enum TlsVersion {
 }
 
 /// `upstreams.NAME.tls`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct UpstreamTls {
     /// `ca`; `None`: the system's roots.
     pub ca: Option<NamedFile>,
@@ -95,20 +95,31 @@ pub struct UpstreamTls {
     pub verify: bool,
     /// `client`: what the gateway shows of itself.
     pub client: Option<CertificateFiles>,
+    /// Where it stands in the file, or the upstream that goes without.
+    pub origin: Origin,
 }
 
-impl Default for UpstreamTls {
-    fn default() -> Self {
+impl PartialEq for UpstreamTls {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.ca, &self.server_name, self.verify, &self.client)
+            == (&other.ca, &other.server_name, other.verify, &other.client)
+    }
+}
+
+impl Eq for UpstreamTls {}
+
+impl UpstreamTls {
+    /// With the system's roots.
+    pub fn new(origin: Origin) -> Self {
         Self {
             ca: None,
             server_name: None,
             verify: true,
             client: None,
+            origin,
         }
     }
-}
 
-impl UpstreamTls {
     /// All files that it names.
     pub fn files(&self) -> impl Iterator<Item = &NamedFile> {
         let pair = self.client.iter();

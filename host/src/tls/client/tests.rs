@@ -1,9 +1,10 @@
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::{CertificateError, Error};
 
+use super::super::pem;
 use super::super::testing::{Authority, Pair, named};
-use super::super::{HTTP_1_1, pem};
 use super::*;
+use crate::config::Origin;
 
 fn origin() -> Origin {
     Origin {
@@ -19,11 +20,11 @@ fn what_has_not_changed_goes_on_with_its_sessions() {
     std::fs::write(&path, Authority::new().pem()).unwrap();
     let mut tls = UpstreamTls {
         ca: Some(named(path.clone(), "ca")),
-        ..UpstreamTls::default()
+        ..UpstreamTls::new(origin())
     };
     let load = |tls: &UpstreamTls, previous| {
         let mut loader = Loader::default();
-        Connector::load(tls, &[HTTP_1_1], &origin(), &mut loader, previous).unwrap()
+        Connector::load(tls, &[HTTP_1_1], &mut loader, previous).unwrap()
     };
     let first = load(&tls, None);
     let same = load(&tls, Some(&first));

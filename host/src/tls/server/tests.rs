@@ -25,12 +25,8 @@ fn acceptor(tls: &ListenerTls, previous: Option<&Acceptor>) -> Acceptor {
 }
 
 fn connector(tls: &UpstreamTls) -> Connector {
-    let origin = Origin {
-        path: "upstreams.u".to_owned(),
-        line: 1,
-    };
     let mut loader = Loader::default();
-    let connector = Connector::load(tls, &[HTTP_1_1], &origin, &mut loader, None);
+    let connector = Connector::load(tls, &[HTTP_1_1], &mut loader, None);
     let (problems, _) = loader.into_findings();
     assert_eq!(problems, []);
     connector.unwrap()
@@ -42,7 +38,10 @@ fn trusting(folder: &Path, pem: &str) -> UpstreamTls {
     std::fs::write(&path, pem).unwrap();
     UpstreamTls {
         ca: Some(named(path, "ca")),
-        ..UpstreamTls::default()
+        ..UpstreamTls::new(Origin {
+            path: "upstreams.u".to_owned(),
+            line: 1,
+        })
     }
 }
 

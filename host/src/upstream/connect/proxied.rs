@@ -17,6 +17,7 @@ use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
 use super::resolve::{Name, NotFound, Resolver};
 use super::{ConnectError, Endpoint};
 use crate::config::{self, ForwardProxy, Place, ProxyScheme, UpstreamProtocol, Via, ViaMode};
+use crate::exchange::Scheme;
 use crate::transport::Stream;
 use crate::upstream::health;
 
@@ -84,9 +85,10 @@ impl Proxied {
         if proxy.no_proxy.covers(host, *port) {
             return None;
         }
-        // HTTP/2 is spoken to the target itself.
-        let can_pass_on =
-            proxy.protocol == ProxyScheme::Http && upstream.protocol != UpstreamProtocol::Http2;
+        // HTTP/2 is spoken to the target itself, and what goes by TLS is for its eyes only.
+        let can_pass_on = proxy.protocol == ProxyScheme::Http
+            && target.scheme == Scheme::Http
+            && upstream.protocol != UpstreamProtocol::Http2;
         let is_http = proxy.protocol == ProxyScheme::Http;
         let authorization = proxy.credentials.as_ref().filter(|_| is_http);
         Some(Self {
@@ -151,7 +153,7 @@ impl Proxied {
             ConnectError::Connect(error) => Problem::Connect(error),
             ConnectError::Proxy(error) => return error,
             // Not of a connection that has only been dialled.
-            ConnectError::NotHttp2 | ConnectError::Http2(_) => {
+            ConnectError::Tls(_) | ConnectError::NotHttp2 | ConnectError::Http2(_) => {
                 Problem::Connect(io::Error::other(error))
             }
         })

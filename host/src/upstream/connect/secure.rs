@@ -1,0 +1,71 @@
+//! TLS to a target.
+
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+
+use super::ConnectError;
+use crate::config::{self, Place};
+use crate::exchange::Scheme;
+use crate::tls::client::Connector;
+use crate::transport::Stream;
+
+/// How a target is spoken to by TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secure {
+    /// And whom its certificate has to be for. `None`: that can't be told, which a configuration that was accepted rules out.
+    with: Option<(Connector, ServerName<'static>)>,
+}
+
+/// What is offered for the negotiation of protocols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// What the upstream's `protocol` says.
+    Usual,
+    /// HTTP/1.1 alone.
+    Http1,
+}
+
+impl Secure {
+    /// For a target of an upstream, where its URL asks for it.
+    pub(super) fn to(
+        target: &config::Target,
+        upstream: &config::Upstream,
+        connector: Option<&Connector>,
+    ) -> Option<Self> {
+        if target.scheme == Scheme::Http {
+            return None;
+        }
+        let own = upstream
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.server_name.clone());
+        let name = own.or_else(|| match &target.place {
+            Place::Network { host, .. } => host.clone().try_into().ok(),
+            Place::Unix(_) => None,
+        });
+        // Never nothing: without TLS it would be sent in the clear.
+        Some(Self {
+            with: connector.cloned().zip(name),
+        })
+    }
+
+    /// Whether the same name is asked for, whoever vouches for it.
+    pub(super) fn has_name_of(&self, other: &Self) -> bool {
+        let name = |secure: &Self| secure.with.as_ref().map(|(_, name)| name.clone());
+        name(self) == name(other)
+    }
+
+    /// Shakes hands over a stream.
+    pub(super) async fn over(&self, stream: Stream, offer: Offer) -> Result<Stream, ConnectError> {
+        let Some((connector, name)) = &self.with else {
+            return Err(ConnectError::Tls(std::io::Error::other("not set up")));
+        };
+        let config = match offer {
+            Offer::Usual => &connector.config,
+            Offer::Http1 => &connector.http1,
+        };
+        let connector = TlsConnector::from(std::sync::Arc::clone(config));
+        let stream = connector.connect(name.clone(), stream).await;
+        Ok(stream.map_err(ConnectError::Tls)?.into())
+    }
+}
