@@ -3,18 +3,20 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::exchange::body::{RequestBody, ResponseBody};
-use crate::exchange::failure::{ClientFailure, Failure, REQUEST_ID, RouteFailure};
+use crate::exchange::failure::{ClientFailure, Failure, Form, REQUEST_ID, RouteFailure};
 use crate::exchange::head::Stage;
 use crate::exchange::target::Target;
 use crate::exchange::{
-    Exchange, Notes, RequestHead, ResponseHead, forwarded, hop_by_hop, new_request_id, redirect,
+    Exchange, Notes, RequestHead, ResponseHead, forwarded, grpc, hop_by_hop, new_request_id,
+    redirect,
 };
 use crate::http1::request::Request;
 use crate::hub::{Accepted, NotAccepted, WorkerHub};
@@ -70,8 +72,16 @@ pub fn serve(
         Some(theirs) if client.trusted && theirs.len() <= 128 => theirs.clone(),
         _ => new_request_id(),
     };
-    let mut record = Record::begin(context, &generation, &request, client.address, &request_id);
-    let json = asks_for_json(&request.headers);
+    let protocol = downstream.protocol(request.version);
+    let mut record = Record::begin(
+        context,
+        &generation,
+        &request,
+        client.address,
+        &request_id,
+        protocol,
+    );
+    let form = Form::asked_for(request.version, &request.headers);
     let way = Way {
         context: Rc::clone(context),
         downstream,
@@ -99,7 +109,7 @@ pub fn serve(
                 if matches!(failure, Failure::Client(_)) {
                     way.downstream.refuse();
                 }
-                let response = failure.respond(&request_id, json);
+                let response = failure.respond(&request_id, form);
                 (response.map(ResponseBody::whole), None)
             }
         };
@@ -131,6 +141,8 @@ struct ToRoute {
     exchange: Box<Exchange>,
     body: RequestBody,
     version: Version,
+    /// Of the whole exchange.
+    limit: Option<Duration>,
 }
 
 /// A WebSocket handshake on a hub's path. There is no upstream, and no chain: the hub's plugins have hooks of their own.
@@ -197,9 +209,11 @@ impl Way {
         // Match route.
         let (index, params) = match_route(snapshot, &host, &target, &method)?;
         let mut handshake = None;
+        let mut limit = None;
         if let Some(route) = snapshot.routes.get(index) {
             record.matched(index, &route.name);
-            if let Some(limit) = route.exchange_timeout {
+            limit = exchange_limit(route, version, &headers);
+            if let Some(limit) = limit {
                 record.limit(limit);
             }
             if let Some(room) = &route.concurrency {
@@ -263,6 +277,7 @@ impl Way {
                 exchange,
                 body,
                 version,
+                limit,
             }),
             Some((hub, handshake)) => Admitted::Hub(Box::new(ToHub {
                 exchange,
@@ -278,6 +293,7 @@ impl Way {
             mut exchange,
             body,
             version,
+            limit,
         } = admitted;
         let route = self
             .generation
@@ -286,6 +302,7 @@ impl Way {
             .get(exchange.route)
             .ok_or_else(no_such)?;
         let began = Instant::now();
+        let deadline = began + limit.map_or(route.timeout, |limit| limit.min(route.timeout));
         let mut chain = Chain::new(&self.generation.layers, &route.layers);
 
         // Director chain, in order. Every edit is validated when it is made, so what comes out is
@@ -303,7 +320,7 @@ impl Way {
             Inbound::Forward(body) => {
                 // Pick target, send, strip hop-by-hop headers.
                 let body = self
-                    .send(&mut exchange, route, body, version, began)
+                    .send(&mut exchange, route, body, version, (began, deadline))
                     .await?;
                 (body, chain.len())
             }
@@ -327,7 +344,7 @@ impl Way {
         route: &Route,
         body: RequestBody,
         version: Version,
-        began: Instant,
+        (began, deadline): (Instant, Instant),
     ) -> Result<ResponseBody, Failure> {
         let upstream = self
             .generation
@@ -340,11 +357,7 @@ impl Way {
             upstream,
             preserve_host: route.preserve_host,
             began,
-            deadline: began
-                + route
-                    .exchange_timeout
-                    .unwrap_or(route.timeout)
-                    .min(route.timeout),
+            deadline,
             interim: (version != Version::HTTP_10).then_some(&self.downstream),
         };
         let (parts, body) = sending.send(exchange, body).await?.into_parts();
@@ -365,6 +378,18 @@ impl Way {
 
 fn no_such() -> Failure {
     Failure::Internal("the snapshot is inconsistent".to_owned())
+}
+
+/// How long an exchange may take: by its route, and by a client of gRPC, to whom what comes later is of no use.
+fn exchange_limit(route: &Route, version: Version, headers: &HeaderMap) -> Option<Duration> {
+    let theirs = match Form::asked_for(version, headers) {
+        Form::Grpc => grpc::timeout::of(headers),
+        Form::Text | Form::Json => None,
+    };
+    match (route.exchange_timeout, theirs) {
+        (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+        (ours, theirs) => ours.or(theirs),
+    }
 }
 
 fn normalise(target: PathAndQuery) -> Result<Target, Failure> {
@@ -413,12 +438,6 @@ fn host_name(host: &str) -> &str {
     };
     let name = host.get(..end).unwrap_or(host);
     name.strip_suffix('.').unwrap_or(name)
-}
-
-fn asks_for_json(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT)
-        .is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
 }
 
 fn respond(

@@ -219,6 +219,16 @@ impl Tunnel {
     }
 }
 
+/// Waits until `condition` holds, without keeping a connection's task from running.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let end = tokio::time::Instant::now() + LIMIT;
+    while !condition() {
+        let now = tokio::time::Instant::now();
+        assert!(now < end, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Reads a response to its end.
 pub async fn read(response: Response<RecvStream>) -> Result<Whole, h2::Error> {
     let (head, mut stream) = response.into_parts();

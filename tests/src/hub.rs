@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Version};
 use sluicegate::config;
+use sluicegate::exchange::failure::Form;
 use sluicegate::exchange::head::{RequestHead, Stage};
 use sluicegate::exchange::target::Target;
 use sluicegate::exchange::{Client, Exchange, Notes, Scheme, new_request_id};
@@ -232,7 +233,7 @@ async fn upgrade(
         },
     };
     let response = match refused {
-        NotAccepted::Failure(failure) => failure.respond(&request_id, false),
+        NotAccepted::Failure(failure) => failure.respond(&request_id, Form::Text),
         NotAccepted::Reply(reply) => reply,
     };
     let mut bytes = write_head(&response);

@@ -4,12 +4,14 @@
 //! The client learns a status, a short reason that is the same for everybody, and `proxy-status`
 //! (RFC 9209). Addresses, plugin names and error texts go to the log only.
 
-use std::fmt::Write as _;
+mod respond;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Response, StatusCode};
+use http::StatusCode;
+use http::header::HeaderName;
+
+pub use respond::Form;
 
 use super::body::BodyError;
 use crate::http1::response::HeadError;
@@ -22,7 +24,6 @@ use crate::upstream::connect::resolve::NotFound;
 use crate::upstream::connection::Broken;
 use crate::websocket::handshake::Refusal;
 
-static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// The name of the field that carries an exchange's identifier.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -297,58 +298,6 @@ impl Failure {
             status,
             error,
             reason,
-        }
-    }
-
-    /// The response that the gateway makes of it: status, `proxy-status`, `x-request-id`, and a
-    /// short body, as JSON where the client asks for JSON.
-    pub fn respond(&self, request_id: &HeaderValue, json: bool) -> Response<Bytes> {
-        let answer = self.answer();
-        let mut body = String::with_capacity(128);
-        let id = request_id.to_str().unwrap_or("-");
-        let status = answer.status.as_u16();
-        let reason = answer.reason;
-        let content_type = if json {
-            let value = serde_json::json!({ "status": status, "error": reason, "request_id": id });
-            let _ = writeln!(body, "{value}");
-            "application/json"
-        } else {
-            let _ = writeln!(body, "{status} {reason}\nrequest id: {id}");
-            "text/plain; charset=utf-8"
-        };
-        let mut response = Response::new(Bytes::from(body));
-        *response.status_mut() = answer.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(REQUEST_ID.clone(), request_id.clone());
-        // There is one error type for a response that is late; whose patience was at its end is a detail.
-        let details = match self {
-            Self::Upstream(UpstreamFailure::RouteTimeout { .. }) => {
-                "; details=\"route timeout\"".to_owned()
-            }
-            // Whose forward proxy it is that says no can tell what to do about it by its name only.
-            Self::Upstream(UpstreamFailure::Proxy { source, .. }) => source.parameters(),
-            _ => String::new(),
-        };
-        let error = answer.error;
-        if let Ok(value) = HeaderValue::from_str(&format!("sluicegate; error={error}{details}")) {
-            headers.insert(PROXY_STATUS.clone(), value);
-        }
-        self.add_own_fields(headers);
-        response
-    }
-
-    fn add_own_fields(&self, headers: &mut HeaderMap) {
-        if let Self::Route(RouteFailure::MethodNotAllowed { allow }) = self
-            && let Ok(allow) = HeaderValue::from_str(allow)
-        {
-            headers.insert(ALLOW, allow);
-        }
-        if let Self::Handshake(refusal) = self {
-            refusal.add_fields(headers);
-        }
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
     }
 }

@@ -9,6 +9,7 @@
 //! - [`edit`]: what a plugin may change, and why an edit is refused
 //! - [`redirect`]: the answer of a listener that sends everybody to https
 //! - [`representation`]: a head whose body is changed
+//! - [`grpc`]: what of a message of gRPC concerns a proxy
 //! - [`failure`]: everything that can go wrong, by its source, and the one place where it becomes a response
 
 pub mod body;
@@ -16,6 +17,7 @@ pub mod client_body;
 pub mod edit;
 pub mod failure;
 pub mod forwarded;
+pub mod grpc;
 pub mod head;
 pub mod hop_by_hop;
 pub mod redirect;

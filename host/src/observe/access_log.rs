@@ -41,6 +41,8 @@ pub struct Entry {
     pub host: String,
     /// Path and query as received.
     pub target: String,
+    /// What the client speaks: `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'static str,
     /// The route's name, "" where none matched.
     pub route: String,
     /// The status that was sent.
@@ -132,6 +134,7 @@ fn json(entry: &Entry) -> String {
         "method": entry.method,
         "host": entry.host,
         "target": entry.target,
+        "protocol": entry.protocol,
         "route": entry.route,
         "status": entry.status,
         "bytes": entry.bytes,
@@ -151,12 +154,13 @@ fn text(entry: &Entry) -> String {
     let mut line = String::with_capacity(192);
     let _ = writeln!(
         line,
-        "{} {} \"{} {}{}\" {} {} {:.3}ms route={} id={}{}{}{}",
+        "{} {} \"{} {}{} {}\" {} {} {:.3}ms route={} id={}{}{}{}",
         timestamp(entry.ended),
         entry.client,
         entry.method,
         entry.host.escape_default(),
         entry.target.escape_default(),
+        entry.protocol,
         entry.status,
         entry.bytes,
         entry.duration.as_secs_f64() * 1000.0,
@@ -189,6 +193,7 @@ mod tests {
             method: "GET".into(),
             host: "a.example".into(),
             target: "/x\"\u{1b}[2J".into(),
+            protocol: "HTTP/1.1",
             route: "r".into(),
             status: 502,
             bytes: 12,
@@ -203,7 +208,7 @@ mod tests {
         let line = text(&entry());
         assert_eq!(
             line,
-            "1970-01-01T00:00:00.000Z 127.0.0.1 \"GET a.example/x\\\"\\u{1b}[2J\" 502 12 1.500ms \
+            "1970-01-01T00:00:00.000Z 127.0.0.1 \"GET a.example/x\\\"\\u{1b}[2J HTTP/1.1\" 502 12 1.500ms \
              route=r id=id error=connection_refused aborted\n"
         );
         let line = json(&entry());

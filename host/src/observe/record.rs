@@ -56,13 +56,14 @@ struct Counted {
 }
 
 impl Record {
-    /// Begins with the request's head.
+    /// Begins with the request's head, and the protocol that it came in.
     pub fn begin(
         context: &Context,
         generation: &Rc<Generation>,
         request: &Request,
         client: IpAddr,
         request_id: &HeaderValue,
+        protocol: &'static str,
     ) -> Self {
         let entry = context.worker.access_log.as_ref().map(|log| {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -78,6 +79,7 @@ impl Record {
                     .map(text)
                     .unwrap_or_default(),
                 target: request.target.to_string(),
+                protocol,
                 route: String::new(),
                 status: 0,
                 bytes: 0,

@@ -24,7 +24,7 @@ use super::http2;
 use super::socket::{ClientSocket, Received, Timeouts};
 use super::worker::{Drain, Worker};
 use crate::config::{Protocols, Redirect};
-use crate::exchange::failure::{ClientFailure, Failure};
+use crate::exchange::failure::{ClientFailure, Failure, Form};
 use crate::exchange::forwarded::Forwarded;
 use crate::exchange::{Scheme, new_request_id};
 use crate::gateway::{self, Served, Switch};
@@ -435,7 +435,7 @@ impl Drop for Watching<'_> {
 
 /// Answers outside of any exchange, and closes.
 async fn refuse(stream: &mut Stream, failure: &Failure, request_id: &HeaderValue) {
-    let response = failure.respond(request_id, false);
+    let response = failure.respond(request_id, Form::Text);
     let mut out = Outbox::default();
     out.put_status(true, response.status());
     for (name, value) in response.headers() {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Version};
 
 use super::http2::stream::Stream;
 use super::socket::ClientSocket;
@@ -34,6 +34,15 @@ impl Downstream {
             (_, Some(0)) => Ok(RequestBody::Empty),
             (Some(limit), Some(length)) if length > limit => Err(ClientFailure::BodyTooLarge),
             _ => Ok(self.make_body(limit)),
+        }
+    }
+
+    /// What the client speaks, as the access log says it. What asks for an upgrade over HTTP/2 has the version that it stands for.
+    pub fn protocol(&self, version: Version) -> &'static str {
+        match self {
+            Self::Http1(_) if version == Version::HTTP_10 => "HTTP/1.0",
+            Self::Http1(_) => "HTTP/1.1",
+            Self::Http2(_) => "HTTP/2",
         }
     }
 

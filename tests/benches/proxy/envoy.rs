@@ -14,7 +14,17 @@ pub(crate) fn contenders() -> Vec<Contender> {
         name: name.to_owned(),
         kind,
         program: program.clone(),
-        config: ("envoy.yaml", Box::new(move |ports| config(ports, &filter))),
+        config: (
+            "envoy.yaml",
+            Box::new(move |ports| {
+                let text = config(ports, &filter);
+                if kind == Kind::Http2 {
+                    text.replace("codec_type: HTTP1", "codec_type: HTTP2")
+                } else {
+                    text
+                }
+            }),
+        ),
         arguments: vec![
             "--concurrency",
             "1",
@@ -27,6 +37,7 @@ pub(crate) fn contenders() -> Vec<Contender> {
     vec![
         contender("Envoy", Kind::Plain, String::new()),
         contender("Envoy + Lua", Kind::Chain, lua()),
+        contender("Envoy, HTTP/2", Kind::Http2, String::new()),
     ]
 }
 

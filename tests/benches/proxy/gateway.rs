@@ -49,6 +49,9 @@ pub(crate) fn contenders(binary: &Path) -> Vec<Contender> {
         ("sluicegate", Kind::Plain),
         ("sluicegate + one header plugin", Kind::Header),
         ("sluicegate + three plugins", Kind::Chain),
+        ("sluicegate, TLS", Kind::Tls),
+        ("sluicegate, TLS handshakes", Kind::Handshake),
+        ("sluicegate, HTTP/2", Kind::Http2),
     ]
     .into_iter()
     .map(|(name, kind)| Contender {
@@ -63,7 +66,9 @@ pub(crate) fn contenders(binary: &Path) -> Vec<Contender> {
 
 fn config(
     Ports {
-        listen, upstream, ..
+        listen,
+        upstream,
+        room,
     }: Ports<'_>,
     kind: Kind,
 ) -> String {
@@ -85,9 +90,18 @@ config = {{ response = {{ replace = [{{ find = "{FIND}", with = "{WITH}" }}] }} 
 "#
     );
     let (plugins, chain) = match kind {
-        Kind::Plain => (String::new(), ""),
+        Kind::Plain | Kind::Tls | Kind::Handshake | Kind::Http2 => (String::new(), ""),
         Kind::Header => (headers, r#""headers""#),
         Kind::Chain => (headers + &others, r#""headers", "url", "body""#),
+    };
+    let tls = match kind {
+        Kind::Tls | Kind::Handshake => {
+            let room = room.0.display();
+            format!(
+                r#"tls = {{ certificates = [{{ cert = "{room}/cert.pem", key = "{room}/key.pem" }}] }}"#
+            )
+        }
+        _ => String::new(),
     };
     format!(
         r#"
@@ -95,6 +109,7 @@ config = {{ response = {{ replace = [{{ find = "{FIND}", with = "{WITH}" }}] }} 
 workers = 1
 [[listeners]]
 address = "127.0.0.1:{listen}"
+{tls}
 {plugins}
 [upstreams.upstream]
 targets = [{{ url = "http://127.0.0.1:{upstream}" }}]

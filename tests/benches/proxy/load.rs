@@ -2,7 +2,7 @@
 
 use crate::Outcome;
 use crate::process::{load_core, pinned};
-use crate::proxy::Running;
+use crate::proxy::{Kind, Running};
 use crate::work;
 
 /// How much load.
@@ -29,24 +29,56 @@ pub(crate) struct Run {
 impl Load {
     /// Fills pools and lets compilers in the proxies have their turn.
     pub(crate) fn warm_up(&self, proxy: &Running) -> Outcome<()> {
-        self.wrk(proxy, self.seconds.div_ceil(4)).map(|_| ())
+        self.run(proxy, self.seconds.div_ceil(4)).map(|_| ())
     }
 
     pub(crate) fn measure(&self, proxy: &Running) -> Outcome<Run> {
         let before = proxy.process.cpu();
-        let output = self.wrk(proxy, self.seconds)?;
+        let output = self.run(proxy, self.seconds)?;
         let used = proxy.process.cpu() - before;
-        let requests =
-            number_before(&output, " requests in ").ok_or_else(|| unreadable(&output))?;
+        let of = |found: Option<f64>| found.ok_or_else(|| unreadable(&output));
+        let (requests, p99) = if proxy.kind == Kind::Http2 {
+            // It tells no percentiles.
+            (of(number_before(&output, " succeeded,"))?, f64::NAN)
+        } else {
+            let requests = of(number_before(&output, " requests in "))?;
+            (requests, of(value_after(&output, "99%"))? * 1e3)
+        };
         Ok(Run {
             cpu: used * 1e6 / requests,
-            rate: value_after(&output, "Requests/sec:").ok_or_else(|| unreadable(&output))?,
-            p99: value_after(&output, "99%").ok_or_else(|| unreadable(&output))? * 1e3,
+            rate: requests / f64::from(self.seconds),
+            p99,
             memory: proxy.process.memory().0,
         })
     }
 
+    fn run(&self, proxy: &Running, seconds: u32) -> Outcome<String> {
+        if proxy.kind == Kind::Http2 {
+            Self::h2load(proxy, seconds)
+        } else {
+            self.wrk(proxy, seconds)
+        }
+    }
+
+    /// Ten connections with ten streams each.
+    fn h2load(proxy: &Running, seconds: u32) -> Outcome<String> {
+        let output = pinned(load_core(), "h2load")
+            .args(["-c10", "-m10", "-t1", &format!("-D{seconds}")])
+            .args(["-H", &format!("{}: 1", work::REMOVED)])
+            .arg(format!("http://127.0.0.1:{}{}", proxy.port, work::PATH))
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() || !text.contains(" 0 failed, 0 errored,") {
+            return Err(format!("{} fails under load:\n{text}", proxy.name).into());
+        }
+        Ok(text)
+    }
+
     fn wrk(&self, proxy: &Running, seconds: u32) -> Outcome<String> {
+        let scheme = match proxy.kind {
+            Kind::Tls | Kind::Handshake => "https",
+            _ => "http",
+        };
         let output = pinned(load_core(), "wrk")
             .args([
                 "-t1",
@@ -57,7 +89,11 @@ impl Load {
                 "10s",
             ])
             .args(["-H", &format!("{}: 1", work::REMOVED)])
-            .arg(format!("http://127.0.0.1:{}{}", proxy.port, work::PATH))
+            .args(match proxy.kind {
+                Kind::Handshake => &["-H", "Connection: close"][..],
+                _ => &[],
+            })
+            .arg(format!("{scheme}://127.0.0.1:{}{}", proxy.port, work::PATH))
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let failed = text.contains("Non-2xx") || text.contains("Socket errors");

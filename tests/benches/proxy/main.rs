@@ -10,8 +10,10 @@
 //! | `ROUNDS` | 5 | runs of each proxy, in turn: A B C A B C … |
 //! | `RUN_SECONDS` | 4 | length of a run; a quarter of it comes before as a warm-up |
 //! | `CONNECTIONS` | 32 | of the load |
-//! | `ONLY` | all | names of proxies, separated by commas |
+//! | `ONLY` | all | names of proxies, separated by semicolons |
 //! | `SLUICEGATE` | built here | the gateway's binary |
+//!
+//! HTTP/2 is measured with h2load, where that is installed (Debian: nghttp2-client).
 //!
 //! Every proxy is asked once before it is measured, and refused where its answer shows that it does not do the work.
 #![allow(
@@ -94,6 +96,9 @@ fn run() -> Outcome<()> {
     eprintln!("{:<60}", "");
     report::scenario("plain proxy", Kind::Plain, &series);
     report::scenario("chain of three", Kind::Chain, &series);
+    report::scenario("behind TLS", Kind::Tls, &series);
+    report::scenario("a TLS handshake each", Kind::Handshake, &series);
+    report::scenario("HTTP/2, 10 connections of 10 streams", Kind::Http2, &series);
     report::added(&series);
     start::report(&contenders, &room, upstream.port)?;
     Ok(())
@@ -105,8 +110,11 @@ fn contenders(binary: &std::path::Path) -> Outcome<Vec<Contender>> {
     all.extend(nginx::contenders());
     all.extend(haproxy::contenders());
     all.extend(envoy::contenders());
+    if !process::installed("h2load") {
+        all.retain(|contender| contender.kind != Kind::Http2);
+    }
     if let Ok(only) = std::env::var("ONLY") {
-        all.retain(|contender| only.split(',').any(|name| name.trim() == contender.name));
+        all.retain(|contender| only.split(';').any(|name| name.trim() == contender.name));
         if all.is_empty() {
             return Err(format!("ONLY={only}: no proxy of these names is here").into());
         }

@@ -54,6 +54,8 @@ pub(crate) fn contenders() -> Vec<Contender> {
             Kind::Plain,
             Box::new(|ports| proxy(ports, "", "", FORWARDED)),
         ),
+        contender("nginx, TLS", Kind::Tls, Box::new(secure)),
+        contender("nginx, TLS handshakes", Kind::Handshake, Box::new(secure)),
     ];
     if let Some(modules) = lua_modules() {
         let config = move |ports: Ports<'_>| proxy(ports, &modules, "", &lua());
@@ -84,6 +86,17 @@ fn proxy(ports: Ports<'_>, modules: &str, http: &str, location: &str) -> String 
     }}"#
     );
     frame(ports, modules, &servers)
+}
+
+/// The plain proxy behind TLS.
+fn secure(ports: Ports<'_>) -> String {
+    let room = ports.room.0.display();
+    let certificate =
+        format!("ssl_certificate {room}/cert.pem; ssl_certificate_key {room}/key.pem;");
+    let listen = format!("listen 127.0.0.1:{};", ports.listen);
+    let secure = format!("listen 127.0.0.1:{} ssl;", ports.listen);
+    let versions = "ssl_protocols TLSv1.2 TLSv1.3;";
+    proxy(ports, "", &format!("{certificate} {versions}"), "").replace(&listen, &secure)
 }
 
 /// What the gateway writes of its own accord.

@@ -29,7 +29,33 @@ impl Room {
     pub(crate) fn new() -> Outcome<Self> {
         let path = std::env::temp_dir().join(format!("sluicegate-bench-{}", std::process::id()));
         fs::create_dir_all(&path)?;
-        Ok(Self(path))
+        let room = Self(path);
+        room.make_certificate()?;
+        Ok(room)
+    }
+
+    /// A key and a certificate of its own, for all proxies the same.
+    fn make_certificate(&self) -> Outcome<()> {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt"])
+            .args(["ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=DNS:localhost",
+            ])
+            .arg("-keyout")
+            .arg(self.0.join("key.pem"))
+            .arg("-out")
+            .arg(self.0.join("cert.pem"))
+            .stderr(Stdio::null())
+            .status()?;
+        if made.success() {
+            Ok(())
+        } else {
+            Err("openssl can't make a certificate".into())
+        }
     }
 
     /// Writes a file into it.

@@ -17,6 +17,12 @@ pub(crate) enum Kind {
     Header,
     /// The same, strip a prefix, and replace words in the answer.
     Chain,
+    /// Forward what comes over TLS, over connections that are kept.
+    Tls,
+    /// The same, with a full handshake for each request.
+    Handshake,
+    /// Forward what comes in HTTP/2, without TLS, in streams at the same time.
+    Http2,
 }
 
 /// A proxy's set-up.
@@ -51,6 +57,8 @@ pub(crate) struct Ports<'a> {
 pub(crate) struct Running {
     /// Its name.
     pub(crate) name: String,
+    /// Its work.
+    pub(crate) kind: Kind,
     /// Where it listens.
     pub(crate) port: u16,
     /// Its processes.
@@ -79,7 +87,7 @@ impl Running {
         let mut process = Process::start(command, room, "proxy")?;
         let limit = started + Duration::from_mins(1);
         // Short steps: how long a start takes is one of the figures.
-        while work::ask(port, work::PATH).is_err() {
+        while work::ask(contender.kind, port, work::PATH).is_err() {
             if !process.runs() || Instant::now() > limit {
                 return Err(format!("{name} does not serve:\n{}", process.log()).into());
             }
@@ -89,6 +97,7 @@ impl Running {
         work::check(&name, port, contender.kind)?;
         Ok(Self {
             name,
+            kind: contender.kind,
             port,
             process,
             first_answer,

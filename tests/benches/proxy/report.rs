@@ -105,7 +105,7 @@ pub(crate) fn added(all: &[Series]) {
     };
     for series in all
         .iter()
-        .filter(|series| series.ours() && series.kind != Kind::Plain)
+        .filter(|series| series.ours() && matches!(series.kind, Kind::Header | Kind::Chain))
     {
         let (added, least, most) = compare(series, plain, |with, without| with - without);
         println!(

@@ -40,7 +40,7 @@ pub(crate) fn start(room: &Room) -> Outcome<Upstream> {
     };
     let mut process = Process::start(command, room, "upstream")?;
     let limit = Instant::now() + Duration::from_secs(10);
-    while work::ask(port, work::PATH).is_err() {
+    while work::ask(crate::proxy::Kind::Plain, port, work::PATH).is_err() {
         if !process.runs() || Instant::now() > limit {
             return Err(format!("the upstream does not serve:\n{}", process.log()).into());
         }

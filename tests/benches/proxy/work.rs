@@ -5,6 +5,7 @@ use crate::proxy::Kind;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 /// The prefix that the chain strips.
@@ -48,9 +49,9 @@ pub(crate) fn answer() -> String {
 
 /// Asks once, and compares what the upstream saw and what came back with what they have to be.
 pub(crate) fn check(name: &str, port: u16, kind: Kind) -> Outcome<()> {
-    let (head, body) = ask(port, &format!("{PATH}?{SHOW}"))?;
+    let (head, body) = ask(kind, port, &format!("{PATH}?{SHOW}"))?;
     let (path, tenant, secret) = match kind {
-        Kind::Plain => (PATH, "", "1"),
+        Kind::Plain | Kind::Tls | Kind::Handshake | Kind::Http2 => (PATH, "", "1"),
         Kind::Header => (PATH, DEFAULT, ""),
         Kind::Chain => (PATH.strip_prefix(PREFIX).unwrap_or(PATH), DEFAULT, ""),
     };
@@ -67,7 +68,11 @@ pub(crate) fn check(name: &str, port: u16, kind: Kind) -> Outcome<()> {
                 .then(|| line[7..].trim().to_owned())
         })
         .unwrap_or_default();
-    if !head.starts_with("HTTP/1.1 200 ") || shown != seen {
+    let status = match kind {
+        Kind::Http2 => "HTTP/2 200",
+        _ => "HTTP/1.1 200 ",
+    };
+    if !head.starts_with(status) || shown != seen {
         return Err(format!(
             "{name} does not do the work: the upstream saw {shown:?}, not {seen:?}; answer:\n{head}"
         )
@@ -83,7 +88,26 @@ pub(crate) fn check(name: &str, port: u16, kind: Kind) -> Outcome<()> {
 }
 
 /// One request over a connection of its own, with the fields of the load.
-pub(crate) fn ask(port: u16, target: &str) -> Outcome<(String, String)> {
+pub(crate) fn ask(kind: Kind, port: u16, target: &str) -> Outcome<(String, String)> {
+    let arguments = match kind {
+        Kind::Tls | Kind::Handshake => ["-k", "--http1.1", "https"],
+        Kind::Http2 => ["-N", "--http2-prior-knowledge", "http"],
+        Kind::Plain | Kind::Header | Kind::Chain => return ask_plainly(port, target),
+    };
+    let [insecure, version, scheme] = arguments;
+    let output = Command::new("curl")
+        .args(["-s", "-i", "--max-time", "10", insecure, version])
+        .args(["-H", &format!("{REMOVED}: 1")])
+        .arg(format!("{scheme}://127.0.0.1:{port}{target}"))
+        .output()?;
+    let answer = String::from_utf8(output.stdout)?;
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .ok_or("the answer has no head")?;
+    Ok((head.to_owned(), body.to_owned()))
+}
+
+fn ask_plainly(port: u16, target: &str) -> Outcome<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(

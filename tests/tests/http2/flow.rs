@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::Request;
-use sluicegate_tests::http2::{Http2, read};
-use sluicegate_tests::{Answer, Gateway, LIMIT, RawUpstream, Signal, Upstream};
+use sluicegate_tests::http2::{Http2, read, until};
+use sluicegate_tests::{Answer, Gateway, RawUpstream, Signal, Upstream};
 
 const MIB: usize = 1 << 20;
 /// Far more than all buffers between two ends hold.
@@ -15,18 +15,6 @@ const OFFERED: usize = 256 * MIB;
 const BUFFERED: usize = 48 * MIB;
 const STALLED: Duration = Duration::from_millis(700);
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-
-/// Waits without keeping the connection's task from running.
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = tokio::time::Instant::now() + LIMIT;
-    while !condition() {
-        assert!(
-            tokio::time::Instant::now() < end,
-            "waited in vain until {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 /// Sends as much as the other end takes, at most `most`, until it takes nothing for some time.
 async fn send_until_stalled(body: &mut SendStream<Bytes>, most: usize) -> usize {

@@ -6,11 +6,14 @@
     clippy::indexing_slicing
 )]
 
+mod clients;
 mod conformance;
 mod drain;
 mod exchanges;
 mod flow;
+mod grpc;
 mod hostile;
 mod record;
+mod smuggling;
 mod upstream;
 mod web_sockets;

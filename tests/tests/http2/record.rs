@@ -2,7 +2,7 @@
 
 use h2::Reason;
 use http::Request;
-use sluicegate_tests::http2::Http2;
+use sluicegate_tests::http2::{Http2, until};
 use sluicegate_tests::{Gateway, RawUpstream, Signal, wait_until};
 
 #[track_caller]
@@ -52,29 +52,16 @@ fn every_end_of_an_exchange_is_recorded() {
         let mut body = response.await.unwrap().into_body();
         assert_eq!(body.data().await.unwrap().unwrap(), "half");
         stream.send_reset(Reason::CANCEL);
-        while std::fs::read_to_string(&path)
-            .unwrap_or_default()
-            .lines()
-            .count()
-            < 3
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        let count = || std::fs::read_to_string(&path).map_or(0, |text| text.lines().count());
+        until("the log has its lines", || count() >= 3).await;
         let (_response, mut stream) = send.send_request(get("/gone"), true).unwrap();
-        while !arrived.is_given() {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        until("the request has arrived", || arrived.is_given()).await;
         stream.send_reset(Reason::CANCEL);
-        while std::fs::read_to_string(&path)
-            .unwrap_or_default()
-            .lines()
-            .count()
-            < 4
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
+        until("the log has its lines", || count() >= 4).await;
     });
-    let lines = lines(&path, 4);
+    gateway.get("/whole").send();
+    let lines = lines(&path, 5);
+    assert_eq!(lines[4]["protocol"], "HTTP/1.1");
     let expected = [
         ("/whole", 200, 4, false, ""),
         ("/half", 200, 4, true, "http_response_incomplete"),
@@ -83,6 +70,7 @@ fn every_end_of_an_exchange_is_recorded() {
     ];
     for (line, (target, status, bytes, aborted, error)) in lines.iter().zip(expected) {
         assert_eq!(line["target"], target);
+        assert_eq!(line["protocol"], "HTTP/2");
         assert_eq!(line["status"], status, "{line}");
         assert_eq!(line["bytes"], bytes, "{line}");
         assert_eq!(line["aborted"], aborted, "{line}");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use h2::Reason;
-use sluicegate_tests::http2::{Http2, Tunnel};
+use sluicegate_tests::http2::{Http2, Tunnel, until};
 use sluicegate_tests::{Answer, End, Gateway, RawUpstream, Signal, Upstream, Wire, frame};
 
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -109,18 +109,6 @@ fn either_end_may_stop_sending_and_go_on_reading() {
         tunnel.write("more");
         until("the upstream has what came later", || said.is_given()).await;
     });
-}
-
-/// Waits without keeping the connection's task from running.
-async fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = tokio::time::Instant::now() + sluicegate_tests::LIMIT;
-    while !condition() {
-        assert!(
-            tokio::time::Instant::now() < end,
-            "waited in vain until {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Plugins and requests that ask for another protocol: heads are theirs, what follows is nobody's.
 
+use sluicegate_tests::http2::Http2;
 use sluicegate_tests::{Gateway, RawUpstream};
 
 use super::guests::probe;
@@ -81,5 +82,60 @@ fn a_director_can_refuse_and_a_modifier_can_take_the_switch_back() {
         let response = wire.read_response("GET");
         assert_eq!((response.status(), response.text()), (403, ""));
         assert_eq!(response.header("upgrade"), None);
+    }
+}
+
+#[test]
+fn plugins_see_a_websocket_over_http_2_as_the_same_handshake_and_can_refuse_it() {
+    let upstream = switching();
+    let heads = probe(
+        "heads",
+        r#"
+        request = [{ do = "set-header", name = "x-in", value = "directed" }]
+        response = [{ do = "set-header", name = "x-out", value = "modified" }]
+        "#,
+    );
+    let gateway = through(&[("heads", heads)], &upstream);
+    Http2::run(async {
+        let client = Http2::connect(gateway.address()).await;
+        let (head, mut tunnel) = client.connect_to("websocket", "http://a/chat", &[]).await;
+        assert_eq!(head.status(), 200);
+        assert_eq!(head.headers()["x-seen"], "directed");
+        assert_eq!(head.headers()["x-out"], "modified");
+        tunnel.write("ping");
+        assert_eq!(tunnel.read_exact(4).await, b"ping");
+    });
+    for (script, status, connections) in [
+        (
+            r#"request = [{ do = "reply", status = 403, body = "no" }]"#,
+            403,
+            1,
+        ),
+        // Over HTTP/2 a success would be the switch.
+        (
+            r#"request = [{ do = "reply", status = 200, body = "no" }]"#,
+            502,
+            1,
+        ),
+        (
+            r#"response = [{ do = "set-status", status = 403 }]"#,
+            403,
+            2,
+        ),
+        (
+            r#"response = [{ do = "set-status", status = 204 }]"#,
+            502,
+            3,
+        ),
+    ] {
+        let gateway = through(&[("p", probe("p", script))], &upstream);
+        Http2::run(async {
+            let client = Http2::connect(gateway.address()).await;
+            let (head, mut tunnel) = client.connect_to("websocket", "http://a/chat", &[]).await;
+            assert_eq!(head.status(), status, "{script}");
+            assert_eq!(head.headers().get("upgrade"), None);
+            tunnel.read_to_end().await.unwrap();
+        });
+        assert_eq!(upstream.connections(), connections, "{script}");
     }
 }

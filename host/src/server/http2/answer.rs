@@ -11,7 +11,8 @@ use http_body::{Body as _, Frame};
 
 use super::super::answer::{Broken, now};
 use super::stream::Stream;
-use crate::exchange::{hop_by_hop, trailers};
+use crate::exchange::body::BodyError;
+use crate::exchange::{Failure, grpc, hop_by_hop, trailers};
 use crate::http1::grammar;
 use crate::http1::response::has_no_body;
 use crate::observe::record::Recorded;
@@ -27,6 +28,10 @@ pub struct Answer {
     /// How much is to come, where the head says so.
     left: Option<u64>,
     is_complete: bool,
+    /// A message of gRPC: its status comes behind the body.
+    is_grpc: bool,
+    /// What the body broke off for.
+    failure: Option<Failure>,
     /// Runs while the client takes nothing.
     timer: Timer,
     patience: std::time::Duration,
@@ -60,6 +65,7 @@ impl Answer {
         if !headers.contains_key(DATE) {
             headers.insert(DATE, now());
         }
+        let is_grpc = grpc::is_message(&headers);
         let is_complete = is_bodiless || left == Some(0) && body.is_end_stream();
         let mut response = Response::new(());
         *response.status_mut() = head.status;
@@ -71,6 +77,8 @@ impl Answer {
             piece: Bytes::new(),
             left,
             is_complete,
+            is_grpc,
+            failure: None,
             timer: Timer::default(),
             patience: stream.idle_timeout(),
         })
@@ -79,13 +87,34 @@ impl Answer {
     /// Writes the response, as fast as the client takes it; what has come of a body is never held back for more of it.
     ///
     /// # Errors
-    /// See [`Broken`]; the stream has been reset, so that the client doesn't take what it has got for the whole.
+    /// See [`Broken`]; the stream has been reset, so that the client doesn't take what it has got for the whole. To gRPC, where
+    /// only a status says that it is whole, the trailers say why it is not.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let result = ready!(self.poll_send(cx));
         if result == Err(Broken::Body) {
-            self.send.send_reset(Reason::INTERNAL_ERROR);
+            self.break_off();
         }
         Poll::Ready(result)
+    }
+
+    fn break_off(&mut self) {
+        // A body that is shorter than its head says is malformed, whatever follows it.
+        if self.is_grpc && self.left.is_none() {
+            let failure = self.failure.take();
+            let failure =
+                failure.unwrap_or_else(|| Failure::BrokenBody("of another length".to_owned()));
+            let mut trailers = HeaderMap::new();
+            failure.add_grpc_status(&mut trailers);
+            if self.send.send_trailers(trailers).is_ok() {
+                return;
+            }
+        }
+        self.send.send_reset(Reason::INTERNAL_ERROR);
+    }
+
+    fn broke(&mut self, error: &BodyError) -> Broken {
+        self.failure = Some(Failure::of_response_body(error));
+        Broken::Body
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -99,7 +128,7 @@ impl Answer {
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => self.take(frame)?,
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(Broken::Body)),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.broke(&error))),
                 Poll::Ready(None) => self.end(None)?,
                 Poll::Pending => {
                     ready!(self.send.poll_reset(cx)).ok();
@@ -120,8 +149,8 @@ impl Answer {
                     if !self.timer.is_running() {
                         self.timer.start(self.patience);
                     }
-                    if self.body.poll_overdue(cx).is_ready() {
-                        return Poll::Ready(Err(Broken::Body));
+                    if let Poll::Ready(error) = self.body.poll_overdue(cx) {
+                        return Poll::Ready(Err(self.broke(&error)));
                     }
                     // The other direction has nothing to do with a client that does not read.
                     self.body.drive_upload(cx);

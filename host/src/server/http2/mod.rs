@@ -29,7 +29,7 @@ use super::LINGER;
 use super::connection::{Context, Watching, switched};
 use super::downstream::Downstream;
 use crate::config::ServerLimits;
-use crate::exchange::failure::Failure;
+use crate::exchange::failure::{Failure, Form};
 use crate::exchange::new_request_id;
 use crate::gateway::{self, Served, Switch};
 use crate::http2::tunnel::Tunnel;
@@ -173,13 +173,14 @@ fn exchange(
     patience: Patience,
 ) -> impl Future<Output = ()> + use<> {
     let (head, receive) = request.into_parts();
+    let form = Form::asked_for(head.version, &head.headers);
     let received = request::read(head, limits.headers);
     let idle = limits.idle_timeout;
     async move {
         let received = match received {
             Ok(received) => received,
             Err(refusal) => {
-                refuse(&context, &mut respond, &refusal.into());
+                refuse(&context, &mut respond, form, &refusal.into());
                 return;
             }
         };
@@ -246,17 +247,18 @@ async fn switch_over(
 }
 
 /// Answers a head that is no request.
-fn refuse(context: &Context, respond: &mut SendResponse<Bytes>, failure: &Failure) {
+fn refuse(context: &Context, respond: &mut SendResponse<Bytes>, form: Form, failure: &Failure) {
     let generation = Rc::clone(&context.worker.generation.borrow());
     if let Some(metrics) = &generation.snapshot.metrics {
         metrics.failed(failure.error_type());
     }
     let request_id = new_request_id();
     failure_log::failed(&request_id, failure);
-    let (mut head, body) = failure.respond(&request_id, false).into_parts();
+    let (mut head, body) = failure.respond(&request_id, form).into_parts();
     head.version = Version::HTTP_2;
     let response = http::Response::from_parts(head, ());
-    if let Ok(mut send) = respond.send_response(response, false)
+    if let Ok(mut send) = respond.send_response(response, body.is_empty())
+        && !body.is_empty()
         && let Err(error) = send.send_data(body, true)
     {
         tracing::debug!("a refusal was not sent: {error}");
