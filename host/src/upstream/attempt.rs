@@ -343,7 +343,7 @@ impl Sending<'_> {
         if target.protocol != UpstreamProtocol::Http1
             && !is_upgrade
             && let Some(shared) = self.pool.shared(target.slot)
-            && let Some(place) = shared.take_place(target.way.first_hop())
+            && let Some(place) = shared.take_place(&target.way)
         {
             return Some(Link::Http2(Box::new(Stream::new(place))));
         }
@@ -354,10 +354,8 @@ impl Sending<'_> {
         let connection = match () {
             // A forward proxy does not pass it on; what is kept may have one at its end.
             () if is_passed_on && is_upgrade => None,
-            () if is_passed_on && !is_repeatable => {
-                self.pool.take_proven(target.slot, target.way.first_hop())
-            }
-            () => self.pool.take(target.slot, target.way.first_hop()),
+            () if is_passed_on && !is_repeatable => self.pool.take_proven(target.slot, &target.way),
+            () => self.pool.take(target.slot, &target.way),
         };
         connection.map(Link::Http1)
     }
@@ -400,7 +398,7 @@ impl Sending<'_> {
         let mut opening = None;
         if !shared.is_http1() {
             opening = Some(shared.lock().await);
-            if let Some(place) = shared.take_place(target.way.first_hop()) {
+            if let Some(place) = shared.take_place(&target.way) {
                 return Ok(Link::Http2(Box::new(Stream::new(place))));
             }
         }

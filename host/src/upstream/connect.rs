@@ -91,7 +91,7 @@ impl Way {
         }
     }
 
-    /// What is dialled. Whether kept connections still lead there is asked of this one.
+    /// What is dialled.
     pub fn first_hop(&self) -> &Endpoint {
         match &self.proxied {
             None => &self.endpoint,
@@ -99,11 +99,19 @@ impl Way {
         }
     }
 
+    /// Where tunnels end, if that is looked up here.
+    pub fn resolved_end(&self) -> Option<&Endpoint> {
+        let proxied = self.proxied.as_ref();
+        proxied
+            .filter(|proxied| proxied.resolves_targets())
+            .map(|_| &self.endpoint)
+    }
+
     /// Has names looked up before the first connection waits for them.
     pub fn prepare(&self) {
         self.first_hop().prepare();
-        if self.proxied.as_ref().is_some_and(Proxied::resolves_targets) {
-            self.endpoint.prepare();
+        if let Some(end) = self.resolved_end() {
+            end.prepare();
         }
     }
 

@@ -228,7 +228,7 @@ impl Proxied {
         for ip in addresses.into_iter().take(MOST_ADDRESSES) {
             let destination = Destination::Address(SocketAddr::new(ip, port));
             match self.tunnel_to(destination).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok(stream.tunnel_to(ip)),
                 Err(problem @ Problem::Socks { reply, .. }) if reply.is_of_address() => {
                     answer.avoid(ip, health::now());
                     last = problem;
