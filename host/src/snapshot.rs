@@ -2,6 +2,7 @@
 //! numbered. Immutable; each worker has the same one, and an exchange keeps the one that it
 //! began with.
 
+mod connectors;
 pub mod listeners;
 
 use std::collections::{HashMap, HashSet};
@@ -11,18 +12,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use crate::config::{self, Config, Problem, ServerLimits, UpstreamProtocol};
+use crate::config::{self, Config, Problem, ServerLimits};
 use crate::exchange::edit::Budget;
 use crate::hub::Hub;
 use crate::observe::metrics::{Metrics, RouteMetrics};
 use crate::plugin::registry::{Progress, Registry};
 use crate::plugin::running_hubs::RunningHubs;
 use crate::route::{HostPattern, Pattern, Rule, Table};
-use crate::tls::client::Connector;
 use crate::tls::loader::Loader;
-use crate::tls::{HTTP_1_1, HTTP_2};
-use crate::upstream::connect::Way;
 use crate::upstream::connect::resolve::Resolver;
+use crate::upstream::connect::{Connectors, Way};
 use crate::upstream::target::{Target, Upstream, same_targets};
 use listeners::Listener;
 
@@ -101,7 +100,7 @@ impl Snapshot {
         let mut loader = Loader::default();
         let before = previous.map(|old| &*old.listeners);
         let listeners = listeners::load(config, before, &mut loader);
-        let connectors = connectors(config, previous, &mut loader);
+        let connectors = connectors::load(config, previous, &mut loader);
         let (problems, warnings) = loader.into_findings();
         if !problems.is_empty() {
             return Err(problems);
@@ -330,7 +329,7 @@ fn upstreams(
     config: &Config,
     previous: Option<&Snapshot>,
     resolver: &Arc<Resolver>,
-    connectors: &[Option<Connector>],
+    connectors: &[Connectors],
 ) -> Vec<Arc<Upstream>> {
     let before = |name: &String| {
         let previous = previous?;
@@ -341,11 +340,11 @@ fn upstreams(
             .zip(previous.upstream_configs.get(index))
     };
     let mut taken = HashSet::new();
-    for ((name, upstream), connector) in config.upstreams.iter().zip(connectors) {
+    for ((name, upstream), connectors) in config.upstreams.iter().zip(connectors) {
         let Some((before, _)) = before(name) else {
             continue;
         };
-        let same = same_targets(Some(before), upstream, resolver, connector.as_ref());
+        let same = same_targets(Some(before), upstream, resolver, connectors);
         let kept = same.into_iter().flatten();
         let kept = kept.filter_map(|index| before.targets.get(index));
         taken.extend(kept.map(|target| target.slot));
@@ -357,11 +356,11 @@ fn upstreams(
         .upstreams
         .iter()
         .zip(connectors)
-        .map(|((name, upstream), connector)| match before(name) {
+        .map(|((name, upstream), connectors)| match before(name) {
             Some((before, config))
                 if config == upstream
                     && is_resolved_as_before
-                    && before.connector == *connector =>
+                    && before.connectors == *connectors =>
             {
                 Arc::clone(before)
             }
@@ -373,30 +372,9 @@ fn upstreams(
                     before,
                     &mut free,
                     resolver,
-                    connector.clone(),
+                    connectors.clone(),
                 ))
             }
         })
         .collect()
-}
-
-/// What upstreams have for TLS, in their order.
-fn connectors(
-    config: &Config,
-    previous: Option<&Snapshot>,
-    loader: &mut Loader,
-) -> Vec<Option<Connector>> {
-    let mut load = |(name, upstream): (&String, &config::Upstream)| {
-        let before = previous.and_then(|previous| {
-            let index = previous.upstream_named(name)?;
-            previous.upstreams.get(index)?.connector.as_ref()
-        });
-        let protocols: &[&[u8]] = match upstream.protocol {
-            UpstreamProtocol::Http1 => &[HTTP_1_1],
-            UpstreamProtocol::Http2 => &[HTTP_2],
-            UpstreamProtocol::Auto => &[HTTP_2, HTTP_1_1],
-        };
-        Connector::load(upstream.tls.as_ref()?, protocols, loader, before)
-    };
-    config.upstreams.iter().map(&mut load).collect()
 }

@@ -27,14 +27,15 @@ pub enum Stream {
     Tls(Box<TlsStream<Stream>>),
     /// A stream of an HTTP/2 connection.
     Http2(Box<Tunnel>),
-    /// A stream of which something has been read already.
+    /// A stream with something to know about.
     Begun(Box<Begun>),
 }
 
-/// A stream of which something has been read already.
+/// A stream of which something has been read already, or that is a tunnel.
 #[derive(Debug)]
 pub struct Begun {
     read: Bytes,
+    tunnel: Option<IpAddr>,
     rest: Stream,
 }
 
@@ -45,7 +46,21 @@ impl Stream {
         if read.is_empty() {
             return self;
         }
-        Self::Begun(Box::new(Begun { read, rest: self }))
+        Self::Begun(Box::new(Begun {
+            read,
+            tunnel: None,
+            rest: self,
+        }))
+    }
+
+    /// As a tunnel, through whoever is at the other end, to an address that was found here.
+    #[must_use]
+    pub fn tunnel_to(self, ip: IpAddr) -> Self {
+        Self::Begun(Box::new(Begun {
+            read: Bytes::new(),
+            tunnel: Some(ip),
+            rest: self,
+        }))
     }
 
     /// Whether dropping the stream is to reset the connection: so that a peer that reads until its end can't take a part for
@@ -73,6 +88,15 @@ impl Stream {
             Self::Unix(_) | Self::Http2(_) => None,
             Self::Tls(stream) => stream.get_ref().0.peer_ip(),
             Self::Begun(stream) => stream.rest.peer_ip(),
+        }
+    }
+
+    /// Where a tunnel leads that it goes through, if that was found here.
+    pub fn tunnel_ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) => None,
+            Self::Tls(stream) => stream.get_ref().0.tunnel_ip(),
+            Self::Begun(stream) => stream.tunnel.or_else(|| stream.rest.tunnel_ip()),
         }
     }
 

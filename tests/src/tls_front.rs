@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::tls::{Authority, Certificate};
 
-/// Ends TLS in front of whatever listens at an address. Stops when dropped.
+/// Ends TLS, for HTTP/1.1, in front of whatever listens at an address. Stops when dropped.
 #[derive(Debug)]
 pub struct TlsFront {
     address: SocketAddr,
@@ -27,6 +27,8 @@ pub struct Shaken {
     pub has_certificate: bool,
     /// Whether it went on with an older session.
     pub is_resumed: bool,
+    /// The protocol that was agreed on.
+    pub protocol: Option<String>,
 }
 
 impl TlsFront {
@@ -48,12 +50,13 @@ impl TlsFront {
                     .unwrap()
             }
         };
-        let config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_client_cert_verifier(verifier)
             .with_single_cert(certificate.chain(), certificate.private_key())
             .unwrap();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -76,6 +79,9 @@ impl TlsFront {
                         host: tls.server_name().map(str::to_owned),
                         has_certificate: tls.peer_certificates().is_some(),
                         is_resumed: tls.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
+                        protocol: tls
+                            .alpn_protocol()
+                            .map(|name| String::from_utf8_lossy(name).into_owned()),
                     };
                     log.lock().unwrap().push(shaken);
                     if let Ok(mut behind) = TcpStream::connect(behind).await {

@@ -283,7 +283,7 @@ pub struct Upstream {
     pub outliers: Option<Outliers>,
     /// `health`; absent: targets are not checked.
     pub health: Option<HealthCheck>,
-    /// `via`, `via_mode` and `no_proxy`
+    /// `via`, `via_tls`, `via_mode` and `no_proxy`
     pub via: Via,
 }
 

@@ -36,7 +36,7 @@ fn upstream(node: &Node<'_>, scope: &Scope<'_>) -> Option<Upstream> {
     let protocol = section
         .read("protocol", |node| node.choice(&PROTOCOLS))
         .unwrap_or_default();
-    let via = via::read(&mut section);
+    let via = via::read(&mut section, scope);
     let tls = section.take("tls");
     section.finish();
     let tls = secure(&targets, tls.as_ref(), node, scope);

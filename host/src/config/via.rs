@@ -1,28 +1,30 @@
-//! `upstreams.NAME.via`, `via_mode` and `no_proxy`: targets that are reached through a forward proxy.
+//! `upstreams.NAME.via`, `via_tls`, `via_mode` and `no_proxy`: targets that are reached through a forward proxy.
 
 pub(super) mod model;
 
 use percent_encoding::percent_decode_str;
 
-use super::Config;
 use super::hostname::is_host;
 use super::model::{Target, UpstreamProtocol};
 use super::reader::{Node, Section};
 use super::report::Report;
 use super::target::Place;
+use super::{Config, Scope, UpstreamTls, tls};
+use crate::exchange::Scheme;
 use crate::upstream::connect::proxy::Credentials;
 use crate::upstream::connect::proxy::no_proxy::{Exception, NoProxy};
 use model::{ForwardProxy, ProxyScheme, Via, ViaMode};
 
-const EXPECTED: &str = r#""direct", an address such as "http://USER:PASSWORD@HOST:3128", "socks5://HOST:1080" or "socks5h://HOST:1080", or "env:NAME" with the name of an environment variable that has it"#;
+const EXPECTED: &str = r#""direct", an address such as "http://USER:PASSWORD@HOST:3128", "https://HOST:443", "socks5://HOST:1080" or "socks5h://HOST:1080", or "env:NAME" with the name of an environment variable that has it"#;
 const NO_PROXY: &str = r#"a host such as "example.com" (with all below it), ".example.com" (only what is below it), "10.0.0.1", a range such as "10.0.0.0/8" or "fd00::/8", or "*", with or without a port: "example.com:8080", "[fd00::/8]:8080""#;
 /// RFC 1929 has one octet for their lengths.
 const LONGEST_SOCKS: usize = 255;
 /// Above every need; heads have limits.
 const LONGEST_HTTP: usize = 4096;
 
-pub(super) fn read(upstream: &mut Section<'_>) -> Via {
+pub(super) fn read(upstream: &mut Section<'_>, scope: &Scope<'_>) -> Via {
     let node = upstream.take("via");
+    let tls = upstream.take("via_tls");
     let mode = upstream.take("via_mode");
     let no_proxy = upstream.take("no_proxy");
     let via = node.as_ref().map(address);
@@ -30,24 +32,32 @@ pub(super) fn read(upstream: &mut Section<'_>) -> Via {
         .as_ref()
         .and_then(|mode| mode.choice(&[("auto", ViaMode::Auto), ("connect", ViaMode::Connect)]));
     let exceptions = no_proxy.as_ref().and_then(exceptions);
+    let settings = tls.as_ref().map(|node| tls::upstream(node, scope));
     match via {
         Some(Some(Some(proxy))) => {
+            let is_secure = proxy.protocol == ProxyScheme::Https;
+            if let (Some(node), false) = (&tls, is_secure) {
+                node.warning("has no effect: `via` is not https://");
+            }
+            let default = || node.as_ref().map(|via| UpstreamTls::new(tls::origin(via)));
+            let settings = settings.unwrap_or_else(default).filter(|_| is_secure);
             if let (Some(node), Some(ViaMode::Connect)) = (&mode, chosen)
-                && proxy.protocol != ProxyScheme::Http
+                && !proxy.protocol.is_http()
             {
                 node.warning("has no effect: a SOCKS proxy knows tunnels only");
             }
-            Via::Proxy(ForwardProxy {
+            Via::Proxy(Box::new(ForwardProxy {
                 mode: chosen.unwrap_or_default(),
                 no_proxy: exceptions.unwrap_or_default(),
+                tls: settings,
                 ..proxy
-            })
+            }))
         }
         // A wrong address is one problem, and not a second one for what goes with it.
         Some(None) => Via::Direct,
         None | Some(Some(None)) => {
             let is_connect = chosen == Some(ViaMode::Connect);
-            let unused = [mode.filter(|_| is_connect), no_proxy];
+            let unused = [mode.filter(|_| is_connect), no_proxy, tls];
             for node in unused.into_iter().flatten() {
                 node.warning("has no effect without a proxy in `via`");
             }
@@ -65,11 +75,13 @@ pub(super) fn check_hosts(config: &Config, report: &Report) {
         let Via::Proxy(proxy) = &upstream.via else {
             continue;
         };
-        let is_absolute = proxy.protocol == ProxyScheme::Http
+        let is_absolute = proxy.protocol.is_http()
             && proxy.mode == ViaMode::Auto
             && upstream.protocol != UpstreamProtocol::Http2;
         let is_proxied = |target: &Target| match &target.place {
-            Place::Network { host, port } => !proxy.no_proxy.covers(host, *port),
+            Place::Network { host, port } => {
+                target.scheme == Scheme::Http && !proxy.no_proxy.covers(host, *port)
+            }
             Place::Unix(_) => false,
         };
         if is_absolute && upstream.targets.iter().any(is_proxied) {
@@ -118,11 +130,9 @@ fn parse(text: &str) -> Result<ForwardProxy, &'static str> {
     let scheme = scheme.to_ascii_lowercase();
     let (protocol, default_port) = match &*scheme {
         "http" => (ProxyScheme::Http, 80),
+        "https" => (ProxyScheme::Https, 443),
         "socks5" => (ProxyScheme::Socks5, 1080),
         "socks5h" => (ProxyScheme::Socks5h, 1080),
-        "https" => {
-            return Err("TLS to proxies is not part of this version; found the scheme \"https\"");
-        }
         "socks4" | "socks4a" => return Err("SOCKS4 is not spoken"),
         _ => return Err("found another scheme"),
     };
@@ -157,6 +167,7 @@ fn parse(text: &str) -> Result<ForwardProxy, &'static str> {
         protocol,
         host: host.trim_matches(['[', ']']).to_owned(),
         port,
+        tls: None,
         credentials: credentials.transpose()?,
         mode: ViaMode::Auto,
         no_proxy: NoProxy::default(),
@@ -180,7 +191,7 @@ fn read_credentials(text: &str, protocol: ProxyScheme) -> Result<Credentials, &'
     };
     let parts = [&credentials.user, &credentials.password];
     match protocol {
-        ProxyScheme::Http => {
+        ProxyScheme::Http | ProxyScheme::Https => {
             // The first colon would end it (RFC 7617, section 2).
             if credentials.user.contains(':') {
                 return Err("found a colon in the user, which Basic authentication can't send");

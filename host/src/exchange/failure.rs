@@ -17,6 +17,7 @@ use super::body::BodyError;
 use crate::http1::response::HeadError;
 use crate::observe::record::Overdue;
 use crate::plugin::failure::BrokeBody;
+use crate::tls;
 use crate::upstream::body::Silence;
 use crate::upstream::connect::proxy::ProxyError;
 use crate::upstream::connect::resolve::NotFound;
@@ -347,15 +348,6 @@ impl ClientFailure {
     }
 }
 
-/// What RFC 9209 calls an error of TLS, if it is one.
-fn tls_error(error: &std::io::Error) -> Option<&'static str> {
-    Some(match error.get_ref()?.downcast_ref()? {
-        rustls::Error::InvalidCertificate(_) => "tls_certificate_error",
-        rustls::Error::AlertReceived(_) => "tls_alert_received",
-        _ => "tls_protocol_error",
-    })
-}
-
 impl UpstreamFailure {
     fn parts(&self) -> Parts {
         match self {
@@ -379,7 +371,7 @@ impl UpstreamFailure {
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
             Self::Tls { source, .. } => {
-                let error = tls_error(source).unwrap_or("connection_terminated");
+                let error = tls::error_type(source).unwrap_or("connection_terminated");
                 (StatusCode::BAD_GATEWAY, error, "upstream failed")
             }
             Self::Proxy { source, .. } => {
@@ -414,7 +406,7 @@ impl UpstreamFailure {
             Self::Broken { source, .. } => {
                 // In TLS 1.3 a certificate of the gateway's own is refused after the gateway has sent its request.
                 let error = match source {
-                    Broken::Io(source) => tls_error(source),
+                    Broken::Io(source) => tls::error_type(source),
                     Broken::Closed | Broken::Http2(_) => None,
                 };
                 let error = error.unwrap_or("connection_terminated");

@@ -103,7 +103,8 @@ impl Running {
         let listeners = config.listeners.iter();
         let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
         let upstreams = config.upstreams.values();
-        let upstreams = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+        let upstreams =
+            upstreams.flat_map(|upstream| upstream.tls.iter().chain(upstream.via.tls()));
         let files = listeners.flat_map(ListenerTls::files);
         let files = files.chain(upstreams.flat_map(UpstreamTls::files));
         let certificates = files.map(|file| file.path.clone());

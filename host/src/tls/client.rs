@@ -1,4 +1,4 @@
-//! A target's side of TLS.
+//! TLS to targets and forward proxies: the gateway is the client.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::config::UpstreamTls;
 /// Server names whose sessions are kept, of one upstream.
 const SESSIONS: usize = 256;
 
-/// What handshakes with the targets of one upstream begin with. Shared by all workers, with the sessions that can be resumed.
+/// What handshakes with the targets of one upstream, or with its forward proxy, begin with. Shared by all workers, with the sessions that can be resumed.
 #[derive(Debug, Clone)]
 pub struct Connector {
     /// For each handshake.
@@ -37,7 +37,7 @@ impl PartialEq for Connector {
 impl Eq for Connector {}
 
 impl Connector {
-    /// Loads what an upstream names; `protocols`: those that are offered (ALPN), the preferred one first. `None`: something is wrong, and
+    /// Loads what an upstream names, for its targets or its proxy; `protocols`: those that are offered (ALPN), the preferred one first. `None`: something is wrong, and
     /// was said.
     ///
     /// Where nothing has changed since `previous`, that goes on, with its sessions.

@@ -4,7 +4,7 @@
 //! - [`certificate`]: what a certificate says of itself: names, validity, subject
 //! - [`loader`]: collects what is wrong, as problems of the configuration
 //! - [`server`]: a listener's side; [`sni`]: which of its certificates a client gets
-//! - [`client`]: a target's side; [`verifier`]: whether a target is who it should be
+//! - [`client`]: the side of what the gateway connects to; [`verifier`]: whether a target is who it should be
 //!
 //! Everything is made when a configuration is loaded, and shared by all workers: a connection costs a reference count. A reload reads
 //! the files again. Where nothing has changed, what was made before goes on, with the sessions that clients may resume;
@@ -22,6 +22,7 @@ pub mod sni;
 mod testing;
 pub mod verifier;
 
+use std::io;
 use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::CryptoProvider;
@@ -31,6 +32,15 @@ pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> =
         LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     Arc::clone(&PROVIDER)
+}
+
+/// What RFC 9209 (section 2.3) calls an error of TLS, if it is one.
+pub fn error_type(error: &io::Error) -> Option<&'static str> {
+    Some(match error.get_ref()?.downcast_ref()? {
+        rustls::Error::InvalidCertificate(_) => "tls_certificate_error",
+        rustls::Error::AlertReceived(_) => "tls_alert_received",
+        _ => "tls_protocol_error",
+    })
 }
 
 /// HTTP/1.1 in the negotiation of protocols (ALPN, RFC 7301).

@@ -337,7 +337,8 @@ impl Sending<'_> {
                     RequestBody::whole(replay.clone())
                 }
                 (unsent, _) => {
-                    let failure = failure_of(target.way.described(), error);
+                    let failure = refused_by_proxy(target, &link, &error)
+                        .unwrap_or_else(|| failure_of(target.way.described(), error));
                     return Err(Box::new(Failed { failure, unsent }));
                 }
             };
@@ -349,7 +350,7 @@ impl Sending<'_> {
         if target.protocol != UpstreamProtocol::Http1
             && !is_upgrade
             && let Some(shared) = self.pool.shared(target.slot)
-            && let Some(place) = shared.take_place(target.way.first_hop())
+            && let Some(place) = shared.take_place(&target.way)
         {
             return Some(Link::Http2(Box::new(Stream::new(place))));
         }
@@ -360,10 +361,8 @@ impl Sending<'_> {
         let connection = match () {
             // A forward proxy does not pass it on; what is kept may have one at its end.
             () if is_passed_on && is_upgrade => None,
-            () if is_passed_on && !is_repeatable => {
-                self.pool.take_proven(target.slot, target.way.first_hop())
-            }
-            () => self.pool.take(target.slot, target.way.first_hop()),
+            () if is_passed_on && !is_repeatable => self.pool.take_proven(target.slot, &target.way),
+            () => self.pool.take(target.slot, &target.way),
         };
         connection.map(Link::Http1)
     }
@@ -411,12 +410,12 @@ impl Sending<'_> {
                 // Found out meanwhile.
                 opening = None;
             }
-            if let Some(place) = shared.take_place(target.way.first_hop()) {
+            if let Some(place) = shared.take_place(&target.way) {
                 return Ok(Link::Http2(Box::new(Stream::new(place))));
             }
         }
         let stream = target.way.open().await?;
-        match (stream.alpn(), target.protocol) {
+        match (target.way.agreed(&stream), target.protocol) {
             // Without a choice, by prior knowledge (RFC 9113, section 3.3).
             (Some(b"h2"), _) | (None, UpstreamProtocol::Http2) => {}
             (Some(_), UpstreamProtocol::Http2) => return Err(ConnectError::NotHttp2),
@@ -520,6 +519,17 @@ fn not_connected(target: String, error: ConnectError) -> UpstreamFailure {
             source: Broken::Http2(source),
         },
     }
+}
+
+/// A certificate of the gateway's own that a forward proxy does not take: in TLS 1.3 it says so after the first request.
+fn refused_by_proxy(target: &Target, link: &Link, error: &SendError) -> Option<Failure> {
+    let (Link::Http1(connection), SendError::Broken(Broken::Io(error))) = (link, error) else {
+        return None;
+    };
+    let absolute = target.way.absolute().filter(|_| connection.is_to_proxy)?;
+    let source = absolute.broken_by_tls(error)?;
+    let target = target.way.to_string();
+    Some(UpstreamFailure::Proxy { target, source }.into())
 }
 
 fn failure_of(target: String, error: SendError) -> Failure {

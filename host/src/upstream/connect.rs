@@ -4,7 +4,7 @@
 //! - [`resolve`]: names become addresses
 //! - [`destination`]: where a connection leads, and whether that is still right
 //! - [`proxied`]: the way through a forward proxy; [`proxy`]: how one is asked
-//! - [`secure`]: TLS to a target
+//! - [`secure`]: TLS to a target, or to a proxy
 
 mod clock;
 pub mod destination;
@@ -40,6 +40,15 @@ pub struct Way {
     pub secure: Option<Secure>,
 }
 
+/// What an upstream has for TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Connectors {
+    /// To its targets; `None`: none of them needs it.
+    pub targets: Option<Connector>,
+    /// To its forward proxy; `None`: it has none that needs it.
+    pub proxy: Option<Connector>,
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -64,12 +73,12 @@ pub enum ConnectError {
 }
 
 impl Way {
-    /// To a target of an upstream of a configuration; `connector`: what the upstream has for TLS.
+    /// To a target of an upstream of a configuration; `connectors`: what the upstream has for TLS.
     pub fn to(
         target: &config::Target,
         upstream: &config::Upstream,
         resolver: &Arc<Resolver>,
-        connector: Option<&Connector>,
+        connectors: &Connectors,
     ) -> Self {
         let endpoint = match &target.place {
             Place::Network { host, port } => Endpoint::at(host, *port, resolver),
@@ -77,12 +86,12 @@ impl Way {
         };
         Self {
             endpoint,
-            proxied: Proxied::to(target, upstream, resolver),
-            secure: Secure::to(target, upstream, connector),
+            proxied: Proxied::to(target, upstream, resolver, connectors.proxy.as_ref()),
+            secure: Secure::to(target, upstream, connectors.targets.as_ref()),
         }
     }
 
-    /// What is dialled. Whether kept connections still lead there is asked of this one.
+    /// What is dialled.
     pub fn first_hop(&self) -> &Endpoint {
         match &self.proxied {
             None => &self.endpoint,
@@ -90,11 +99,19 @@ impl Way {
         }
     }
 
+    /// Where tunnels end, if that is looked up here.
+    pub fn resolved_end(&self) -> Option<&Endpoint> {
+        let proxied = self.proxied.as_ref();
+        proxied
+            .filter(|proxied| proxied.resolves_targets())
+            .map(|_| &self.endpoint)
+    }
+
     /// Has names looked up before the first connection waits for them.
     pub fn prepare(&self) {
         self.first_hop().prepare();
-        if self.proxied.as_ref().is_some_and(Proxied::resolves_targets) {
-            self.endpoint.prepare();
+        if let Some(end) = self.resolved_end() {
+            end.prepare();
         }
     }
 
@@ -125,6 +142,12 @@ impl Way {
         self.open_offering(Offer::Http1).await
     }
 
+    /// The protocol that the target and we agreed on (ALPN) over a connection of [`Self::open`]. What was agreed on with a
+    /// proxy says nothing about what is spoken through its tunnel.
+    pub fn agreed<'s>(&self, stream: &'s Stream) -> Option<&'s [u8]> {
+        self.secure.as_ref().and_then(|_| stream.alpn())
+    }
+
     async fn open_offering(&self, offer: Offer) -> Result<Stream, ConnectError> {
         let stream = match &self.proxied {
             None => self.endpoint.dial().await?,
@@ -138,12 +161,13 @@ impl Way {
 
     /// Whether the other way leads to the same target through the same proxy, whatever certificates are shown and believed on it.
     pub fn leads_where(&self, other: &Self) -> bool {
-        let is_same_name = match (&self.secure, &other.secure) {
+        let is_same_proxy = match (&self.proxied, &other.proxied) {
             (None, None) => true,
-            (Some(one), Some(other)) => one.has_name_of(other),
+            (Some(one), Some(other)) => one.leads_where(other),
             _ => false,
         };
-        is_same_name && (&self.endpoint, &self.proxied) == (&other.endpoint, &other.proxied)
+        let is_same_name = Secure::have_same_name(self.secure.as_ref(), other.secure.as_ref());
+        is_same_proxy && is_same_name && self.endpoint == other.endpoint
     }
 
     /// Whether requests go to a forward proxy which passes them on, over connections of [`Absolute::open`], and what they need

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connect::Endpoint;
+use super::connect::Way;
 use super::connection::Connection;
 use super::http2::spares::Spares;
 
@@ -67,11 +67,11 @@ impl Pool {
     }
 
     /// The connection to a target that was used last, is still open, and leads to where the target is today.
-    pub fn take(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
+    pub fn take(&self, slot: usize, way: &Way) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
         while let Some(idle) = stack.pop_back() {
-            if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
+            if idle.connection.was_alive() && idle.connection.destination().is_still(way) {
                 return Some(idle.connection);
             }
         }
@@ -82,7 +82,7 @@ impl Pool {
     /// (tinyproxy) close each connection after its first exchange and do not say so: what such a request was sent over, just
     /// before it closes, would be lost. So it gets a connection that has carried two exchanges, or has been open for a while since
     /// its first one.
-    pub fn take_proven(&self, slot: usize, endpoint: &Endpoint) -> Option<Box<Connection>> {
+    pub fn take_proven(&self, slot: usize, way: &Way) -> Option<Box<Connection>> {
         let mut slots = self.slots.borrow_mut();
         let stack = slots.get_mut(slot)?;
         while let Some(position) = stack
@@ -90,7 +90,7 @@ impl Pool {
             .rposition(|idle| idle.connection.served > 1 || idle.is_proven)
         {
             let idle = stack.remove(position)?;
-            if idle.connection.was_alive() && idle.connection.destination().is_still(endpoint) {
+            if idle.connection.was_alive() && idle.connection.destination().is_still(way) {
                 return Some(idle.connection);
             }
         }

@@ -145,7 +145,7 @@ async fn probe(target: &Target, probe: &Probe) -> Result<(), String> {
     let Probe::Http { path, status } = probe else {
         return Ok(());
     };
-    if target.protocol == UpstreamProtocol::Http2 || stream.alpn() == Some(b"h2") {
+    if target.protocol == UpstreamProtocol::Http2 || target.way.agreed(&stream) == Some(b"h2") {
         let place = Shared::begin(stream)
             .await
             .map_err(|error| error.to_string())?;

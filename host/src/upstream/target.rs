@@ -7,8 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::checks::Checks;
-use super::connect::Way;
 use super::connect::resolve::Resolver;
+use super::connect::{Connectors, Way};
 use super::health::{self, Health, Standing};
 use super::limits::{Limits, Place};
 use super::retries::Retries;
@@ -16,7 +16,6 @@ use super::slow_start::SlowStart;
 use crate::balance::{self, Balancer};
 use crate::config;
 use crate::exchange::Scheme;
-use crate::tls::client::Connector;
 
 /// A group of targets that serve the same requests. Shared by all workers.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub struct Upstream {
     pub balancer: Box<dyn Balancer>,
     /// What a hashing balancer hashes.
     pub hash_on: config::HashOn,
-    /// What it has for TLS; `None`: no target needs it.
-    pub connector: Option<Connector>,
+    /// What it has for TLS.
+    pub connectors: Connectors,
     /// Time limits.
     pub timeouts: config::Timeouts,
     /// How many exchanges may go on at the same time; `None`: no limit.
@@ -74,11 +73,11 @@ impl Upstream {
         previous: Option<&Self>,
         slots: &mut dyn Iterator<Item = usize>,
         resolver: &Arc<Resolver>,
-        connector: Option<Connector>,
+        connectors: Connectors,
     ) -> Self {
         let mut balancer = balance::from_algorithm(config.balance);
-        let way = |target| Way::to(target, config, resolver, connector.as_ref());
-        let same = same_targets(previous, config, resolver, connector.as_ref());
+        let way = |target| Way::to(target, config, resolver, &connectors);
+        let same = same_targets(previous, config, resolver, &connectors);
         let targets: Vec<Target> = config
             .targets
             .iter()
@@ -121,7 +120,7 @@ impl Upstream {
             balancer,
             hash_on: config.hash_on.clone(),
             timeouts: config.timeouts,
-            connector,
+            connectors,
             limits: Limits::following(
                 &config.limits,
                 previous.and_then(|previous| previous.limits.as_ref()),
@@ -220,14 +219,14 @@ pub fn same_targets(
     previous: Option<&Upstream>,
     config: &config::Upstream,
     resolver: &Arc<Resolver>,
-    connector: Option<&Connector>,
+    connectors: &Connectors,
 ) -> Vec<Option<usize>> {
     let mut left: Vec<(usize, &Target)> = previous
         .into_iter()
         .flat_map(|previous| previous.targets.iter().enumerate())
         .collect();
     let find = |target: &config::Target| {
-        let way = Way::to(target, config, resolver, connector);
+        let way = Way::to(target, config, resolver, connectors);
         let position = left.iter().position(|(_, before)| {
             before.way.leads_where(&way) && before.base_path == target.base_path
         })?;

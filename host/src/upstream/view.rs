@@ -68,6 +68,7 @@ mod tests {
     use super::*;
     use crate::balance::{Candidates, Outcome};
     use crate::config;
+    use crate::upstream::connect::Connectors;
     use crate::upstream::connect::resolve::Resolver;
 
     fn upstream(lines: &str) -> Upstream {
@@ -83,7 +84,7 @@ mod tests {
             None,
             &mut (0..),
             &Resolver::new(config.server.resolver.clone()),
-            None,
+            Connectors::default(),
         )
     }
 

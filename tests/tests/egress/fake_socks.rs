@@ -1,6 +1,12 @@
 //! SOCKS proxies that answer oddly.
 
-use sluicegate_tests::{Gateway, GatewayBuilder, RawUpstream, Response, Wire};
+use std::io::copy;
+use std::net::TcpStream;
+
+use sluicegate_tests::{
+    Answer, Authority, DnsServer, Gateway, GatewayBuilder, RawUpstream, Response, TlsFront,
+    Upstream, Wire, wait_until,
+};
 
 fn through(proxy: &RawUpstream, scheme: &str, target: &str) -> GatewayBuilder {
     let via = format!("{scheme}{}", proxy.address());
@@ -153,4 +159,90 @@ fn credentials_that_do_not_fit_and_other_protocols_are_a_502() {
         refused(&response, &proxy, error);
         assert!(!format!("{response:?}").contains("hunter2"));
     }
+}
+
+/// A gateway with one worker, which reaches its target and its proxy by names.
+fn by_names(dns: &DnsServer, proxy: &RawUpstream, url: &str, lines: &str) -> Gateway {
+    let via = format!("via = \"socks5://proxy.test:{}\"", proxy.address().port());
+    dns.has("proxy.test", ["127.0.0.1"], 600);
+    Gateway::new()
+        .server(&dns.line())
+        .upstream_with("a", [url], &format!("{via}\n{lines}"))
+        .route("/{*rest}", "a")
+        .start()
+}
+
+#[test]
+fn kept_tunnels_are_left_behind_when_the_targets_name_moves() {
+    let dns = DnsServer::start();
+    dns.has("app.test", ["10.0.0.1"], 1);
+    let proxy = RawUpstream::start(|wire| {
+        let Some(asked) = greeted(wire) else { return };
+        wire.write(GRANTED);
+        let address = format!("{:?}", &asked[4..8]);
+        let length = address.len();
+        while wire.try_read_head().is_ok() {
+            wire.write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{address}"
+            ));
+        }
+    });
+    let gateway = by_names(&dns, &proxy, "http://app.test:8080", "");
+    let get = || gateway.get("/").send().text().to_owned();
+    for _ in 0..10 {
+        assert_eq!(get(), "[10, 0, 0, 1]");
+    }
+    assert_eq!(proxy.connections(), 1, "tunnels are kept");
+    dns.has("app.test", ["10.0.0.2"], 1);
+    wait_until("the other one is found", || get() == "[10, 0, 0, 2]");
+    for _ in 0..10 {
+        assert_eq!(get(), "[10, 0, 0, 2]");
+    }
+    assert_eq!(proxy.connections(), 2);
+    // One more address does not make those that are there wrong.
+    let before = dns.questions("app.test");
+    dns.has("app.test", ["10.0.0.3", "10.0.0.2"], 1);
+    wait_until("it is looked up again", || {
+        assert_eq!(get(), "[10, 0, 0, 2]");
+        dns.questions("app.test") > before + 1
+    });
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[test]
+fn kept_tunnels_with_tls_inside_are_left_behind_too() {
+    let dns = DnsServer::start();
+    dns.has("app.test", ["10.0.0.1"], 1);
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let target = Upstream::start(|request| Answer::ok(request.connection.to_string()));
+    let certificate = authority.issue(&["app.test"]);
+    let front = TlsFront::start(target.address(), &certificate, None);
+    // Whatever address it is asked for, it leads there.
+    let end = front.address();
+    let proxy = RawUpstream::start(move |wire| {
+        if greeted(wire).is_none() {
+            return;
+        }
+        let mut there = TcpStream::connect(end).unwrap();
+        let mut back = there.try_clone().unwrap();
+        let (mut near, mut to) = (
+            wire.stream().try_clone().unwrap(),
+            wire.stream().try_clone().unwrap(),
+        );
+        let copying = std::thread::spawn(move || copy(&mut back, &mut to));
+        wire.write(GRANTED);
+        let _ = copy(&mut near, &mut there);
+        let _ = there.shutdown(std::net::Shutdown::Both);
+        let _ = copying.join();
+    });
+    let tls = format!("tls = {{ ca = \"{}\" }}", ca.display());
+    let gateway = by_names(&dns, &proxy, "https://app.test", &tls);
+    let get = || gateway.get("/").send().text().to_owned();
+    assert_eq!((get(), get()), ("0".to_owned(), "0".to_owned()));
+    dns.has("app.test", ["10.0.0.2"], 1);
+    wait_until("a new tunnel is opened", || get() == "1");
+    assert_eq!((get(), proxy.connections()), ("1".to_owned(), 2));
 }

@@ -8,6 +8,7 @@
 
 mod fake_http;
 mod fake_socks;
+mod over_tls;
 mod pools;
 mod proxies;
 mod real;

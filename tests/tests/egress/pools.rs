@@ -5,14 +5,14 @@ use sluicegate::server::Server;
 use sluicegate_tests::{Answer, RequestBuilder, Upstream};
 
 /// A gateway whose file can change.
-struct Changing {
-    server: Server,
+pub(crate) struct Changing {
+    pub(crate) server: Server,
     file: std::path::PathBuf,
     _folder: tempfile::TempDir,
 }
 
 impl Changing {
-    fn start(upstream: &str) -> Self {
+    pub(crate) fn start(upstream: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gateway.toml");
         std::fs::write(&file, text(upstream)).unwrap();
@@ -25,12 +25,18 @@ impl Changing {
         }
     }
 
-    fn become_(&self, upstream: &str) {
-        std::fs::write(&self.file, text(upstream)).unwrap();
-        self.server.running().reload().unwrap();
+    pub(crate) fn become_(&self, upstream: &str) {
+        self.try_become(upstream).unwrap();
     }
 
-    fn get(&self) -> String {
+    /// The problems, if it is refused.
+    pub(crate) fn try_become(&self, upstream: &str) -> Result<(), String> {
+        std::fs::write(&self.file, text(upstream)).unwrap();
+        let reloaded = self.server.running().reload();
+        reloaded.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn get(&self) -> String {
         let request = RequestBuilder::new(self.server.addresses()[0], "GET", "/");
         request.send().text().to_owned()
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use sluicegate_tests::wait_until;
+use sluicegate_tests::{Certificate, wait_until};
 
 /// What a proxy that wants credentials wants.
 pub(crate) const USER: &str = "ann";
@@ -108,6 +108,19 @@ impl Proxy {
     }
 
     pub(crate) fn squid(rules: Rules) -> Option<Self> {
+        Self::squid_on(rules, |address, _| format!("http_port {address}"))
+    }
+
+    /// Spoken to by TLS.
+    pub(crate) fn squid_over_tls(rules: Rules, certificate: &Certificate) -> Option<Self> {
+        Self::squid_on(rules, |address, folder| {
+            certificate.write(folder, "own");
+            let place = folder.display();
+            format!("https_port {address} tls-cert={place}/own.pem tls-key={place}/own.key")
+        })
+    }
+
+    fn squid_on(rules: Rules, port: impl Fn(SocketAddr, &Path) -> String) -> Option<Self> {
         let program = is_there("squid", "squid")?;
         Some(start(&program, |command, address, folder| {
             let place = folder.display();
@@ -128,8 +141,9 @@ impl Proxy {
                     )
                 }
             };
+            let port = port(address, folder);
             let config = format!(
-                "http_port {address}\npid_filename {place}/pid\ncache_log {place}/cache.log\n\
+                "{port}\npid_filename {place}/pid\ncache_log {place}/cache.log\n\
                  access_log stdio:{place}/access.log\ncache deny all\ncoredump_dir {place}\npinger_enable off\n\
                  netdb_filename none\nvisible_hostname squid.test\nmax_filedescriptors 512\nshutdown_lifetime 0 seconds\n\
                  {access}\n"

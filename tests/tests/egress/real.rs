@@ -9,7 +9,7 @@ use sluicegate_tests::{
 use crate::proxies::{PASSWORD, Proxy, Rules, USER};
 
 /// A target that says what it was asked, and switches where it is asked to.
-fn target() -> RawUpstream {
+pub(crate) fn target() -> RawUpstream {
     RawUpstream::start(|wire| {
         while let Ok(head) = wire.try_read_head() {
             assert_eq!(head.header("proxy-authorization"), None);
@@ -49,7 +49,7 @@ fn outcome(status: u16, proxy_status: Option<&str>) -> String {
     }
 }
 
-fn get(gateway: &Gateway) -> String {
+pub(crate) fn get(gateway: &Gateway) -> String {
     let response = gateway.get("/x?q=1").send();
     if response.status() == 200 {
         assert_eq!(response.text(), "GET /x?q=1 HTTP/1.1|");
@@ -57,7 +57,7 @@ fn get(gateway: &Gateway) -> String {
     outcome(response.status(), response.header("proxy-status"))
 }
 
-fn post(gateway: &Gateway) -> String {
+pub(crate) fn post(gateway: &Gateway) -> String {
     let body = "x".repeat(100_000);
     let response = gateway.post("/x").body(&body).send();
     if response.status() == 200 {
@@ -66,7 +66,7 @@ fn post(gateway: &Gateway) -> String {
     outcome(response.status(), response.header("proxy-status"))
 }
 
-fn websocket(gateway: &Gateway) -> String {
+pub(crate) fn websocket(gateway: &Gateway) -> String {
     let mut wire: Wire = gateway.connect();
     wire.write(ASKING);
     let head = wire.read_head();
@@ -80,7 +80,7 @@ fn websocket(gateway: &Gateway) -> String {
 
 /// One row of the table: GET, POST and WebSocket to an `http` target; and again, over what was kept.
 #[track_caller]
-fn row(name: &str, proxy: &Proxy, via: &str, mode: &str, expected: [&str; 3]) {
+pub(crate) fn row(name: &str, proxy: &Proxy, via: &str, mode: &str, expected: [&str; 3]) {
     let target = target();
     let via = via.replace("PROXY", &proxy.address.to_string());
     let gateway = Gateway::new()
@@ -100,13 +100,13 @@ fn row(name: &str, proxy: &Proxy, via: &str, mode: &str, expected: [&str; 3]) {
     }
 }
 
-const AUTO: &str = "via_mode = \"auto\"";
-const CONNECT: &str = "via_mode = \"connect\"";
-const ALL: [&str; 3] = ["200", "200", "101"];
-const DENIED: &str = "502 http_request_denied (403)";
-const UNAUTHORIZED: &str = "502 proxy_configuration_error (407)";
+pub(crate) const AUTO: &str = "via_mode = \"auto\"";
+pub(crate) const CONNECT: &str = "via_mode = \"connect\"";
+pub(crate) const ALL: [&str; 3] = ["200", "200", "101"];
+pub(crate) const DENIED: &str = "502 http_request_denied (403)";
+pub(crate) const UNAUTHORIZED: &str = "502 proxy_configuration_error (407)";
 
-fn known(scheme: &str) -> String {
+pub(crate) fn known(scheme: &str) -> String {
     format!("{scheme}{USER}:{PASSWORD}@PROXY")
 }
 

@@ -2,17 +2,18 @@
 
 use std::fmt;
 
+use crate::config::UpstreamTls;
 use crate::upstream::connect::proxy::Credentials;
 use crate::upstream::connect::proxy::no_proxy::NoProxy;
 
-/// `upstreams.NAME.via`, `via_mode` and `no_proxy`
+/// `upstreams.NAME.via`, `via_tls`, `via_mode` and `no_proxy`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Via {
     /// "direct" (the default)
     #[default]
     Direct,
     /// Through a forward proxy.
-    Proxy(ForwardProxy),
+    Proxy(Box<ForwardProxy>),
 }
 
 /// `http://[USER[:PASSWORD]@]HOST[:PORT]`, or another scheme.
@@ -22,8 +23,10 @@ pub struct ForwardProxy {
     pub protocol: ProxyScheme,
     /// A name, or an address without brackets.
     pub host: String,
-    /// Default 80 for `http`, 1080 for SOCKS.
+    /// Default 80 for `http`, 443 for `https`, 1080 for SOCKS.
     pub port: u16,
+    /// `via_tls`: for `https`, and only there.
+    pub tls: Option<UpstreamTls>,
     /// The user and the password that stand in front of the host, decoded.
     pub credentials: Option<Credentials>,
     /// `via_mode`
@@ -37,10 +40,32 @@ pub struct ForwardProxy {
 pub enum ProxyScheme {
     /// "http"
     Http,
+    /// "https": HTTP over TLS, which ends at the proxy.
+    Https,
     /// "socks5": names of targets are resolved here.
     Socks5,
     /// "socks5h": names of targets are resolved by the proxy.
     Socks5h,
+}
+
+impl ProxyScheme {
+    /// Whether HTTP is spoken to it.
+    pub fn is_http(self) -> bool {
+        match self {
+            Self::Http | Self::Https => true,
+            Self::Socks5 | Self::Socks5h => false,
+        }
+    }
+}
+
+impl Via {
+    /// What TLS to the proxy needs, where there is any.
+    pub fn tls(&self) -> Option<&UpstreamTls> {
+        match self {
+            Self::Direct => None,
+            Self::Proxy(proxy) => proxy.tls.as_ref(),
+        }
+    }
 }
 
 /// `upstreams.NAME.via_mode`

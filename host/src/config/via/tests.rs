@@ -12,7 +12,7 @@ fn proxy(text: &str) -> ForwardProxy {
     let Via::Proxy(proxy) = via(text) else {
         panic!("{text}")
     };
-    proxy
+    *proxy
 }
 
 #[test]
@@ -23,12 +23,15 @@ fn direct_is_the_default() {
 
 #[test]
 fn addresses() {
-    use ProxyScheme::{Http, Socks5, Socks5h};
+    use ProxyScheme::{Http, Https, Socks5, Socks5h};
     for (text, protocol, host, port, credentials) in [
         ("http://proxy:3128", Http, "proxy", 3128, None),
         ("HTTP://proxy.internal/", Http, "proxy.internal", 80, None),
         ("http://[::1]:3128", Http, "::1", 3128, None),
         ("http://[::1]", Http, "::1", 80, None),
+        ("https://proxy", Https, "proxy", 443, None),
+        ("https://[::1]:3129", Https, "::1", 3129, None),
+        ("https://u:p@h", Https, "h", 443, Some(("u", "p"))),
         ("socks5://10.0.0.1", Socks5, "10.0.0.1", 1080, None),
         ("socks5h://10.0.0.1:9", Socks5h, "10.0.0.1", 9, None),
         ("http://u:p@h:1", Http, "h", 1, Some(("u", "p"))),
@@ -67,6 +70,41 @@ fn modes_and_exceptions() {
 }
 
 #[test]
+fn tls_to_a_proxy() {
+    let tls = |text: &str| proxy(text).tls;
+    assert_eq!(tls("via = \"http://h\""), None);
+    let default = tls("via = \"https://h\"").unwrap();
+    assert_eq!(
+        (&default.ca, &default.server_name, default.verify),
+        (&None, &None, true)
+    );
+    assert_eq!(
+        (&*default.origin.path, default.origin.line),
+        ("upstreams.u.via", 3)
+    );
+    let own = tls(
+        "via = \"https://h\"\nvia_tls = { ca = \"ca.pem\", server_name = \"proxy.internal\", client = { cert = \"c.pem\", key = \"c.key\" } }",
+    );
+    let own = own.unwrap();
+    assert_eq!(own.server_name, Some("proxy.internal".try_into().unwrap()));
+    assert_eq!(own.files().count(), 3);
+    assert_eq!(
+        refused(&format!(
+            "{TARGETS}via = \"https://h\"\nvia_tls = {{ cas = 1 }}"
+        )),
+        ["4: upstreams.u.via_tls.cas: unknown key; did you mean \"ca\"?"]
+    );
+    // What is said of targets is not said of the proxy.
+    let text = format!("{TARGETS}via = \"https://h\"\nvia_tls = {{ verify = false }}");
+    assert_eq!(
+        warned(&text).1,
+        [
+            "4: upstreams.u.via_tls.verify: whoever is in between can read and change what is sent: certificates are not verified"
+        ]
+    );
+}
+
+#[test]
 fn a_password_is_not_shown() {
     let shown = format!("{:?}", via("via = \"socks5://ann:hunter2@h\""));
     assert!(
@@ -94,8 +132,8 @@ fn what_is_refused_is_never_repeated() {
         ("u:hunter2@proxy:3128", "found no scheme"),
         ("hunter2://x", "found another scheme"),
         (
-            "https://u:hunter2@h",
-            "TLS to proxies is not part of this version; found the scheme \"https\"",
+            "https://u%3Av:hunter2@h",
+            "found a colon in the user, which Basic authentication can't send",
         ),
         ("socks4://hunter2", "SOCKS4 is not spoken"),
         (
@@ -178,6 +216,14 @@ fn what_has_no_effect_is_a_warning() {
             "3: upstreams.u.no_proxy: has no effect without a proxy in `via`",
         ),
         (
+            "via_tls = {}",
+            "3: upstreams.u.via_tls: has no effect without a proxy in `via`",
+        ),
+        (
+            "via_tls = {}\nvia = \"http://h\"",
+            "3: upstreams.u.via_tls: has no effect: `via` is not https://",
+        ),
+        (
             "via_mode = \"connect\"\nvia = \"socks5://h\"",
             "3: upstreams.u.via_mode: has no effect: a SOCKS proxy knows tunnels only",
         ),
@@ -193,6 +239,7 @@ fn a_host_that_a_proxy_would_not_keep_is_a_warning() {
         warned(&format!("{TARGETS}{via}\n{route}")).1
     };
     let found = warnings("via = \"http://h\"");
+    assert_eq!(found, warnings("via = \"https://h\""));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].starts_with("4: routes[0].preserve_host: has no effect on requests"));
     for via in [

@@ -5,6 +5,9 @@
 //! (absolute-form, RFC 9112, section 3.2.2) and with our credentials for the proxy; such a connection belongs to the proxy. What a
 //! proxy can't pass on, an upgrade to another protocol, goes through a tunnel all the same: squid and others take the
 //! `Upgrade` field away.
+//!
+//! A proxy that is spoken to by TLS has shown who it is before anything else goes over the connection. TLS to a target goes
+//! through its tunnel all the same: one inside of the other.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +18,11 @@ use http::HeaderValue;
 use super::proxy::no_proxy::NoProxy;
 use super::proxy::{Destination, Problem, ProxyError, http_connect, socks5};
 use super::resolve::{Name, NotFound, Resolver};
+use super::secure::{Offer, Secure};
 use super::{ConnectError, Endpoint};
 use crate::config::{self, ForwardProxy, Place, ProxyScheme, UpstreamProtocol, Via, ViaMode};
 use crate::exchange::Scheme;
+use crate::tls::{self, client::Connector};
 use crate::transport::Stream;
 use crate::upstream::health;
 
@@ -29,6 +34,8 @@ const MOST_ADDRESSES: usize = 8;
 pub struct Proxied {
     proxy: ForwardProxy,
     endpoint: Endpoint,
+    /// By TLS, where its address says so.
+    secure: Option<Secure>,
     /// Host and port of the proxy.
     name: Arc<str>,
     /// What a proxy is told about us, where HTTP is spoken to it.
@@ -68,6 +75,18 @@ impl<'a> Absolute<'a> {
             None => Problem::CredentialsMissing,
         })
     }
+
+    /// What it means that a connection to the proxy breaks where the answer to a request was to come: `None`, if that is not for
+    /// TLS to blame.
+    pub fn broken_by_tls(self, error: &io::Error) -> Option<ProxyError> {
+        tls::error_type(error)?;
+        // Of an error that is in use elsewhere there is only a copy.
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?.clone();
+        Some(self.proxied.error(Problem::Broken(io::Error::new(
+            io::ErrorKind::InvalidData,
+            error,
+        ))))
+    }
 }
 
 impl Proxied {
@@ -76,6 +95,7 @@ impl Proxied {
         target: &config::Target,
         upstream: &config::Upstream,
         resolver: &Arc<Resolver>,
+        connector: Option<&Connector>,
     ) -> Option<Self> {
         // A unix socket is on this machine.
         let (Via::Proxy(proxy), Place::Network { host, port }) = (&upstream.via, &target.place)
@@ -86,13 +106,14 @@ impl Proxied {
             return None;
         }
         // HTTP/2 is spoken to the target itself, and what goes by TLS is for its eyes only.
-        let can_pass_on = proxy.protocol == ProxyScheme::Http
+        let is_http = proxy.protocol.is_http();
+        let can_pass_on = is_http
             && target.scheme == Scheme::Http
             && upstream.protocol != UpstreamProtocol::Http2;
-        let is_http = proxy.protocol == ProxyScheme::Http;
         let authorization = proxy.credentials.as_ref().filter(|_| is_http);
         Some(Self {
             endpoint: Endpoint::at(&proxy.host, proxy.port, resolver),
+            secure: Secure::to_proxy(proxy, connector),
             name: proxy.to_string().into(),
             authorization: authorization.and_then(http_connect::authorization),
             is_choice: can_pass_on && proxy.mode == ViaMode::Connect,
@@ -101,9 +122,23 @@ impl Proxied {
             proxy: ForwardProxy {
                 // It is decided: lists that differ and say the same of this target make no difference.
                 no_proxy: NoProxy::default(),
-                ..proxy.clone()
+                // What counts of it is in `secure`.
+                tls: None,
+                ..ForwardProxy::clone(proxy)
             },
         })
+    }
+
+    /// Whether both lead through the same proxy, with the same credentials, in the same way, whatever certificates are shown
+    /// and believed on it.
+    pub(super) fn leads_where(&self, other: &Self) -> bool {
+        let way = |proxied: &'_ Self| {
+            let mut proxied = proxied.clone();
+            proxied.secure = None;
+            proxied
+        };
+        Secure::have_same_name(self.secure.as_ref(), other.secure.as_ref())
+            && way(self) == way(other)
     }
 
     /// Host and port of the proxy.
@@ -144,7 +179,12 @@ impl Proxied {
     /// A connection to the proxy.
     async fn dial(&self) -> Result<Stream, ProxyError> {
         let dialled = self.endpoint.dial().await;
-        dialled.map_err(|error| self.dialled(error))
+        let stream = dialled.map_err(|error| self.dialled(error))?;
+        let Some(secure) = &self.secure else {
+            return Ok(stream);
+        };
+        let shaken = secure.shake_hands(stream, Offer::Http1).await;
+        shaken.map_err(|error| self.error(Problem::Tls(error)))
     }
 
     fn dialled(&self, error: ConnectError) -> ProxyError {
@@ -188,7 +228,7 @@ impl Proxied {
         for ip in addresses.into_iter().take(MOST_ADDRESSES) {
             let destination = Destination::Address(SocketAddr::new(ip, port));
             match self.tunnel_to(destination).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok(stream.tunnel_to(ip)),
                 Err(problem @ Problem::Socks { reply, .. }) if reply.is_of_address() => {
                     answer.avoid(ip, health::now());
                     last = problem;
@@ -202,7 +242,7 @@ impl Proxied {
     async fn tunnel_to(&self, destination: Destination<'_>) -> Result<Stream, Problem> {
         let mut stream = self.dial().await.map_err(|error| error.problem)?;
         match self.proxy.protocol {
-            ProxyScheme::Http => {
+            ProxyScheme::Http | ProxyScheme::Https => {
                 let authorization = self.authorization.as_ref();
                 let opened =
                     http_connect::open(&mut stream, destination, authorization, self.is_choice)
@@ -219,7 +259,7 @@ impl Proxied {
 
     fn error(&self, problem: Problem) -> ProxyError {
         let proxy = Arc::clone(&self.name);
-        let is_http = self.proxy.protocol == ProxyScheme::Http;
+        let is_http = self.proxy.protocol.is_http();
         ProxyError {
             proxy,
             is_http,

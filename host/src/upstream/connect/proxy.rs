@@ -23,6 +23,7 @@ use http::StatusCode;
 
 use super::resolve::NotFound;
 use crate::http1::response::HeadError;
+use crate::tls;
 
 /// What a tunnel leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +102,9 @@ pub enum Problem {
     /// It takes no connection.
     #[error("no connection: {0}")]
     Connect(io::Error),
+    /// No TLS to it: with the error of `rustls`, if it is to blame.
+    #[error("TLS to it: {0}")]
+    Tls(io::Error),
     /// The name of a target that is to be resolved here could not be.
     #[error("the target's name was not resolved: {0}")]
     TargetDns(NotFound),
@@ -156,7 +160,11 @@ impl Problem {
                 }
                 _ => "connection_terminated",
             },
-            Self::Broken(_) | Self::Closed => "connection_terminated",
+            // In TLS 1.3 a certificate of the gateway's own is refused after the handshake.
+            Self::Tls(error) | Self::Broken(error) => {
+                tls::error_type(error).unwrap_or("connection_terminated")
+            }
+            Self::Closed => "connection_terminated",
             Self::Head(_) | Self::NotSocks(_) => "http_protocol_error",
             Self::CredentialsMissing | Self::CredentialsRefused => "proxy_configuration_error",
             Self::Refused { status, .. } if status.is_client_error() => "http_request_denied",

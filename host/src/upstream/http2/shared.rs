@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::http1::response::MAX_BYTES;
 use crate::transport::Stream;
-use crate::upstream::connect::{Destination, Endpoint};
+use crate::upstream::connect::{Destination, Way};
 
 /// What a target may send of one response before it is taken.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -82,8 +82,8 @@ impl Shared {
 
     /// As [`Self::take_place`], if the connection leads to where its target is today. If it does not, no other exchange is begun
     /// on it.
-    pub fn take_place_to(self: &Rc<Self>, endpoint: &Endpoint) -> Option<Place> {
-        if !self.destination.is_still(endpoint) {
+    pub fn take_place_to(self: &Rc<Self>, way: &Way) -> Option<Place> {
+        if !self.destination.is_still(way) {
             self.is_over.set(true);
         }
         self.take_place()

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::shared::{Place, Shared};
-use crate::upstream::connect::Endpoint;
+use crate::upstream::connect::Way;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub struct Spares {
 impl Spares {
     /// A place on one of the connections that lead to where the target is today, the fullest first: those that are not needed
     /// any more grow empty and are closed.
-    pub fn take_place(&self, endpoint: &Endpoint) -> Option<Place> {
+    pub fn take_place(&self, way: &Way) -> Option<Place> {
         let connections = self.connections.borrow();
         let mut usable: Vec<&Rc<Shared>> = connections.iter().collect();
         if usable.len() > 1 {
@@ -36,7 +36,7 @@ impl Spares {
         }
         usable
             .into_iter()
-            .find_map(|shared| shared.take_place_to(endpoint))
+            .find_map(|shared| shared.take_place_to(way))
     }
 
     /// Whether the target has chosen HTTP/1.1, so that nobody need wait for another's connection.
