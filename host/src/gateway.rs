@@ -89,18 +89,17 @@ pub fn serve(
     };
     let admitted = way.admit(request, client, request_id.clone(), &mut record);
     async move {
-        let result = match admitted {
+        let mut result = match admitted {
             Ok(Admitted::Route(admitted)) => way.pass(admitted).await,
             Ok(Admitted::Hub(admitted)) => Box::pin(admitted.join()).await,
             Ok(Admitted::Redirect(response)) => Ok((response, None)),
             Err(failure) => Err(failure),
         };
-        let result = match result {
-            Ok((response, None)) if way.is_mistakable(&response) => {
-                Err(Failure::NotSwitched(response.status()))
-            }
-            result => result,
-        };
+        if let Ok((response, None)) = &result
+            && way.is_mistakable(response)
+        {
+            result = Err(Failure::NotSwitched(response.status()));
+        }
         let (response, switch) = match result {
             Ok(answered) => answered,
             Err(failure) => {
@@ -401,9 +400,11 @@ struct ExchangeLimit {
 
 /// How long an exchange may take: by its route, and by a client of gRPC, to whom what comes later is of no use.
 fn exchange_limit(route: &Route, version: Version, headers: &HeaderMap) -> Option<ExchangeLimit> {
-    let theirs = match Form::asked_for(version, headers) {
-        Form::Grpc => grpc::timeout::of(headers),
-        Form::Text | Form::Json => None,
+    // There is no gRPC in HTTP/1.
+    let theirs = if version == Version::HTTP_2 && grpc::is_message(headers) {
+        grpc::timeout::of(headers)
+    } else {
+        None
     };
     let of = |time, is_clients| Some(ExchangeLimit { time, is_clients });
     match (route.exchange_timeout, theirs) {
