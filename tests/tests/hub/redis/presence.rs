@@ -49,18 +49,9 @@ fn members(socket: &mut WebSocket) -> u64 {
     answer["count"].as_u64().unwrap()
 }
 
-/// A gateway in a process of its own, which can be killed.
+/// A gateway in a process of its own, which can be killed, and is connected.
 pub(super) fn process(redis: &RedisServer) -> (Process, std::net::SocketAddr) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("gateway.toml");
-    let text = format!(
-        "[server]\nworkers = 1\nshutdown_grace = \"0s\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
-         [hubs.h]\npath = \"/ws\"\nbackplane = \"{}\"\n",
-        redis.url()
-    );
-    std::fs::write(&file, text).unwrap();
-    let mut process = Process::gateway(["run".as_ref(), "--config".as_ref(), file.as_os_str()]);
-    let address = process.address();
+    let (process, address) = super::process(&redis.url(), "");
     wait_until("it is connected to its backplane", || {
         process.stderr().contains("is connected to its backplane")
     });

@@ -1,5 +1,6 @@
 //! The connection to Redis.
 
+mod refusal;
 mod rooms;
 
 use std::collections::{HashMap, VecDeque};
@@ -212,16 +213,16 @@ impl Link {
         if let Some(password) = &address.password {
             hello.extend([b"AUTH", user.as_bytes(), password.as_bytes()]);
         }
-        self.ask(&resp::command(&hello), Answer::Setup);
+        self.ask(&resp::command(&hello), Answer::Setup(refusal::HELLO));
         let database = address.database.to_string();
         self.ask(
             &resp::command(&[b"SELECT", database.as_bytes()]),
-            Answer::Setup,
+            Answer::Setup("SELECT"),
         );
         let shared = Arc::clone(&self.shared);
         for script in shared.scripts.all() {
             let load = resp::command(&[b"SCRIPT", b"LOAD", script.text.as_bytes()]);
-            self.ask(&load, Answer::Setup);
+            self.ask(&load, Answer::Setup("SCRIPT LOAD"));
         }
         // Its answers are pushes, after those of all others.
         let answers = shared.answers_of(shared.node);
@@ -258,20 +259,26 @@ impl Link {
             return Err(io::Error::other("an answer to nothing has come"));
         };
         if let Value::Error(text) = value {
-            let text = String::from_utf8_lossy(text);
+            let word = refusal::word(text);
+            if let Answer::Setup(command) = answer {
+                return Err(io::Error::other(refusal::of_setup(command, word)));
+            }
             // Someone has emptied the script cache: the next connection fills it again.
-            if matches!(answer, Answer::Setup) || text.starts_with("NOSCRIPT") {
-                return Err(io::Error::other(text.into_owned()));
+            if word == "NOSCRIPT" {
+                return Err(io::Error::other("Redis has forgotten the scripts"));
             }
             if matches!(answer, Answer::Beat) {
                 self.company.skip_beat();
             }
             if !std::mem::replace(&mut self.has_complained, true) {
-                tracing::warn!("hub \"{}\": Redis refuses: {text}", self.shared.hub);
+                tracing::warn!(
+                    "hub \"{}\": Redis refuses a command ({word})",
+                    self.shared.hub
+                );
             }
         }
         match answer {
-            Answer::Setup | Answer::Nothing | Answer::Beat => {}
+            Answer::Setup(_) | Answer::Nothing | Answer::Beat => {}
             Answer::Published(to) => {
                 let _ = to.send(position(value));
             }
