@@ -1,5 +1,6 @@
 //! The connection to Redis.
 
+mod input;
 mod refusal;
 mod rooms;
 
@@ -23,6 +24,7 @@ use crate::config::RedisAddress;
 use crate::hub::backplane::attendance::Node;
 use crate::hub::directory::Directory;
 use crate::side_thread::Stopped;
+use input::Input;
 use rooms::{Known, position};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -38,8 +40,6 @@ const SILENCE: Duration = Duration::from_secs(4);
 const TOUCH: u32 = 10;
 /// Rooms of one such command.
 const TOUCHED: usize = 500;
-/// Room for one read.
-const INPUT: usize = 16 << 10;
 /// No more requests are taken while so much waits to be written.
 const OUTPUT: usize = 1 << 20;
 /// Nothing is read either, for what comes may have to be answered.
@@ -132,14 +132,12 @@ impl Link {
         let (mut reader, mut writer) = stream.split();
         self.set_up(address);
         let presence = Arc::clone(&self.presence);
-        let mut input = BytesMut::new();
+        let mut input = Input::default();
         let mut heard = Instant::now();
         let mut ticks = 0_u32;
         let mut tick = tokio::time::interval(PING);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // A buffer that is nearly full would be read into by a few bytes.
-            input.reserve(INPUT);
             self.speak();
             tokio::select! {
                 () = stopped.wait() => {
@@ -150,15 +148,16 @@ impl Link {
                     }
                     return Ok(());
                 }
-                read = reader.read_buf(&mut input), if self.output.len() < FULL => {
+                read = reader.read_buf(input.room()), if self.output.len() < FULL => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                     heard = Instant::now();
-                    while let Some((value, length)) = resp::parse(&input).map_err(io::Error::other)? {
+                    while let Some((value, length)) = input.value()? {
                         self.take(&value)?;
-                        input.advance(length);
+                        input.skip(length);
                     }
+                    input.settle()?;
                 }
                 written = writer.write(&self.output), if !self.output.is_empty() => {
                     self.output.advance(written?);
