@@ -1,6 +1,7 @@
 //! The connection to Redis.
 
 mod input;
+mod pulse;
 mod refusal;
 mod rooms;
 
@@ -25,6 +26,7 @@ use crate::hub::backplane::attendance::Node;
 use crate::hub::directory::Directory;
 use crate::side_thread::Stopped;
 use input::Input;
+use pulse::Pulse;
 use rooms::{Known, position};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -34,8 +36,6 @@ const CHANNELS: i64 = 3;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Between pings, and between heartbeats.
 const PING: Duration = Duration::from_secs(1);
-/// A connection on which nothing has come for so long is lost.
-const SILENCE: Duration = Duration::from_secs(4);
 /// Pings between two times that rooms are kept from being forgotten.
 const TOUCH: u32 = 10;
 /// Rooms of one such command.
@@ -133,7 +133,7 @@ impl Link {
         self.set_up(address);
         let presence = Arc::clone(&self.presence);
         let mut input = Input::default();
-        let mut heard = Instant::now();
+        let mut pulse = Pulse::new(Instant::now());
         let mut ticks = 0_u32;
         let mut tick = tokio::time::interval(PING);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,7 +152,7 @@ impl Link {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    heard = Instant::now();
+                    pulse.hear(Instant::now());
                     while let Some((value, length)) = input.value()? {
                         self.take(&value)?;
                         input.skip(length);
@@ -168,7 +168,7 @@ impl Link {
                 }
                 () = presence.wake.notified(), if self.shared.is_up() => {}
                 _ = tick.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    if pulse.is_lost(Instant::now()) {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     self.questions.tick(self.company.others());
