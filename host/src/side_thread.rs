@@ -1,10 +1,14 @@
 //! Work that goes on beside the workers, on a thread and a runtime of its own, so that it never delays one of them.
 
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
+
+/// Those that have been told to end and have not been waited for.
+static ENDING: Mutex<Vec<SideThread>> = Mutex::new(Vec::new());
 
 /// A thread that ends when this is dropped, which waits for it.
 #[derive(Debug)]
@@ -57,6 +61,26 @@ impl SideThread {
             thread: Some(thread),
         })
     }
+
+    /// Tells it to end and does not wait, where waiting would hold up others: [`wait_for_ending`] does.
+    pub fn end_later(self) {
+        self.stop.send_replace(true);
+        let mut ending = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        ending.retain(|other| {
+            other
+                .thread
+                .as_ref()
+                .is_some_and(|thread| !thread.is_finished())
+        });
+        ending.push(self);
+    }
+}
+
+/// Waits for all threads that were to [end later](SideThread::end_later): before the process ends, which would cut them short.
+pub fn wait_for_ending() {
+    let ending = std::mem::take(&mut *ENDING.lock().unwrap_or_else(PoisonError::into_inner));
+    // Outside of the lock.
+    drop(ending);
 }
 
 impl Drop for SideThread {
@@ -73,6 +97,7 @@ impl Drop for SideThread {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
 
@@ -87,6 +112,24 @@ mod tests {
         assert_eq!(said.recv(), Ok("begun"));
         assert_eq!(said.try_recv(), Err(mpsc::TryRecvError::Empty));
         drop(thread);
+        assert_eq!(said.try_recv(), Ok("ended"));
+    }
+
+    #[test]
+    fn one_that_ends_later_is_waited_for_when_that_is_asked() {
+        let (say, said) = mpsc::channel();
+        let (go, goes) = tokio::sync::oneshot::channel();
+        let thread = SideThread::start("test", |mut stopped| async move {
+            stopped.wait().await;
+            let gone = tokio::time::timeout(Duration::from_secs(5), goes).await;
+            if gone.is_ok() {
+                let _ = say.send("ended");
+            }
+        });
+        thread.unwrap().end_later();
+        // It waits for this, and would not get it if the line above had waited for it.
+        let _ = go.send(());
+        wait_for_ending();
         assert_eq!(said.try_recv(), Ok("ended"));
     }
 }

@@ -40,12 +40,19 @@ impl RedisServer {
     /// Starts it again, empty, where it was.
     #[track_caller]
     pub fn bring_back(&mut self) {
+        self.bring_back_with(&[]);
+    }
+
+    /// As [`Self::bring_back`], with more arguments of redis-server.
+    #[track_caller]
+    pub fn bring_back_with(&mut self, arguments: &[&str]) {
         let port = self.address.port().to_string();
         let mut command = Command::new("redis-server");
         command
             .args(["--port", &port, "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--dir"])
             .arg(self.folder.path())
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());

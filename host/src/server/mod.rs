@@ -208,6 +208,9 @@ impl Server {
     /// flight finish within `server.shutdown_grace`, and waits for the workers to end.
     pub fn shut_down(mut self) {
         self.finish();
+        // The hubs' last words to others are said once nobody has them any more.
+        drop(self);
+        crate::side_thread::wait_for_ending();
     }
 
     fn finish(&mut self) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sluicegate::hub::api::ApiError;
 use sluicegate::hub::backplane::Refused;
 use sluicegate::hub::hooks::Message;
-use sluicegate_tests::{Frame, HubServer, RedisServer, WebSocket, wait_until};
+use sluicegate_tests::{Frame, HubServer, Process, RedisServer, WebSocket, wait_until};
 
 fn hub(redis: &RedisServer, more: &str) -> HubServer {
     let url = redis.url();
@@ -71,6 +71,21 @@ fn message(socket: &mut WebSocket) -> (Value, u64) {
     let message = read(socket);
     assert_eq!(message["type"], "message", "{message}");
     (message["data"].clone(), message["offset"].as_u64().unwrap())
+}
+
+/// A gateway in a process of its own, with more in its configuration.
+#[track_caller]
+fn process(url: &str, more: &str) -> (Process, std::net::SocketAddr) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let text = format!(
+        "[server]\nworkers = 1\nshutdown_grace = \"0s\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
+         [hubs.h]\npath = \"/ws\"\nbackplane = \"{url}\"\n{more}"
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut process = Process::gateway(["run".as_ref(), "--config".as_ref(), file.as_os_str()]);
+    let address = process.address();
+    (process, address)
 }
 
 #[track_caller]

@@ -29,6 +29,23 @@ fn readiness_names_the_hub_that_has_no_backplane() {
 }
 
 #[test]
+fn a_password_is_not_in_the_log_where_the_server_repeats_it() {
+    let mut redis = RedisServer::absent();
+    let password = "topsecret";
+    redis.bring_back_with(&["--requirepass", password, "--rename-command", "HELLO", ""]);
+    let url = redis.url().replace("redis://", "redis://:topsecret@");
+    let (process, _) = process(&url, "");
+    wait_until("the log says what is wrong", || {
+        let log = process.stderr();
+        log.contains("has no connection to") && log.ends_with('\n')
+    });
+    let log = process.stderr();
+    let told = "HELLO was refused (ERR); Redis 6 or newer is needed, and the right password";
+    assert!(log.contains(told), "{log}");
+    assert!(!log.contains(password), "{log}");
+}
+
+#[test]
 fn scripts_that_redis_has_forgotten_are_sent_again() {
     let redis = RedisServer::start();
     let servers = two(&redis, "");

@@ -49,18 +49,17 @@ fn members(socket: &mut WebSocket) -> u64 {
     answer["count"].as_u64().unwrap()
 }
 
-/// A gateway in a process of its own, which can be killed.
+/// What gateways say, in lines: some of them only, for those that run go on with their heartbeats.
+fn spy(redis: &RedisServer) -> impl Iterator<Item = String> + use<> {
+    let address = redis.url().replace("redis://", "");
+    let mut spy = TcpStream::connect(address).unwrap();
+    write!(spy, "SUBSCRIBE sluicegate:{{h}}:gateways:0\r\n").unwrap();
+    BufReader::new(spy).lines().map(Result::unwrap).take(100)
+}
+
+/// A gateway in a process of its own, which can be killed, and is connected.
 pub(super) fn process(redis: &RedisServer) -> (Process, std::net::SocketAddr) {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("gateway.toml");
-    let text = format!(
-        "[server]\nworkers = 1\nshutdown_grace = \"0s\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n\
-         [hubs.h]\npath = \"/ws\"\nbackplane = \"{}\"\n",
-        redis.url()
-    );
-    std::fs::write(&file, text).unwrap();
-    let mut process = Process::gateway(["run".as_ref(), "--config".as_ref(), file.as_os_str()]);
-    let address = process.address();
+    let (process, address) = super::process(&redis.url(), "");
     wait_until("it is connected to its backplane", || {
         process.stderr().contains("is connected to its backplane")
     });
@@ -174,13 +173,24 @@ fn a_gateway_that_stops_says_so_and_nonsense_is_dropped() {
     assert_eq!(presence(&mut watcher), one_came(&json!("x")));
     redis.command(&["PUBLISH", channel, "7 bye"]);
     assert_eq!(presence(&mut watcher), one_left(&json!("x")));
-    let address = redis.url().replace("redis://", "");
-    let mut spy = TcpStream::connect(address).unwrap();
-    write!(spy, "SUBSCRIBE {channel}\r\n").unwrap();
-    // The other one goes on with its heartbeats: for some of them only.
-    let mut lines = BufReader::new(spy).lines().map(Result::unwrap).take(100);
+    let mut lines = spy(&redis);
     assert!(lines.any(|line| line.ends_with(" alive")));
     let [_one, other] = servers;
     drop(other);
+    assert!(lines.any(|line| line.ends_with(" bye")));
+}
+
+#[test]
+fn a_process_that_stops_says_so_before_it_ends_also_with_an_admin_listener() {
+    let redis = RedisServer::start();
+    let server = hub(&redis, "");
+    connected(&server);
+    let (process, _) = super::process(&redis.url(), "[admin]\naddress = \"127.0.0.1:0\"");
+    wait_until("it is connected to its backplane", || {
+        process.stderr().contains("is connected to its backplane")
+    });
+    let mut lines = spy(&redis);
+    assert!(lines.any(|line| line.ends_with(" alive")));
+    process.signal("TERM");
     assert!(lines.any(|line| line.ends_with(" bye")));
 }

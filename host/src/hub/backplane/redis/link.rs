@@ -1,5 +1,8 @@
 //! The connection to Redis.
 
+mod input;
+mod pulse;
+mod refusal;
 mod rooms;
 
 use std::collections::{HashMap, VecDeque};
@@ -22,6 +25,8 @@ use crate::config::RedisAddress;
 use crate::hub::backplane::attendance::Node;
 use crate::hub::directory::Directory;
 use crate::side_thread::Stopped;
+use input::Input;
+use pulse::Pulse;
 use rooms::{Known, position};
 
 const CONNECT: Duration = Duration::from_secs(2);
@@ -31,14 +36,10 @@ const CHANNELS: i64 = 3;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Between pings, and between heartbeats.
 const PING: Duration = Duration::from_secs(1);
-/// A connection on which nothing has come for so long is lost.
-const SILENCE: Duration = Duration::from_secs(4);
 /// Pings between two times that rooms are kept from being forgotten.
 const TOUCH: u32 = 10;
 /// Rooms of one such command.
 const TOUCHED: usize = 500;
-/// Room for one read.
-const INPUT: usize = 16 << 10;
 /// No more requests are taken while so much waits to be written.
 const OUTPUT: usize = 1 << 20;
 /// Nothing is read either, for what comes may have to be answered.
@@ -131,14 +132,12 @@ impl Link {
         let (mut reader, mut writer) = stream.split();
         self.set_up(address);
         let presence = Arc::clone(&self.presence);
-        let mut input = BytesMut::new();
-        let mut heard = Instant::now();
+        let mut input = Input::default();
+        let mut pulse = Pulse::new(Instant::now());
         let mut ticks = 0_u32;
         let mut tick = tokio::time::interval(PING);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // A buffer that is nearly full would be read into by a few bytes.
-            input.reserve(INPUT);
             self.speak();
             tokio::select! {
                 () = stopped.wait() => {
@@ -149,15 +148,16 @@ impl Link {
                     }
                     return Ok(());
                 }
-                read = reader.read_buf(&mut input), if self.output.len() < FULL => {
+                read = reader.read_buf(input.room()), if self.output.len() < FULL => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
-                    heard = Instant::now();
-                    while let Some((value, length)) = resp::parse(&input).map_err(io::Error::other)? {
+                    pulse.hear(Instant::now());
+                    while let Some((value, length)) = input.value()? {
                         self.take(&value)?;
-                        input.advance(length);
+                        input.skip(length);
                     }
+                    input.settle()?;
                 }
                 written = writer.write(&self.output), if !self.output.is_empty() => {
                     self.output.advance(written?);
@@ -168,7 +168,7 @@ impl Link {
                 }
                 () = presence.wake.notified(), if self.shared.is_up() => {}
                 _ = tick.tick() => {
-                    if heard.elapsed() > SILENCE {
+                    if pulse.is_lost(Instant::now()) {
                         return Err(io::ErrorKind::TimedOut.into());
                     }
                     self.questions.tick(self.company.others());
@@ -212,16 +212,16 @@ impl Link {
         if let Some(password) = &address.password {
             hello.extend([b"AUTH", user.as_bytes(), password.as_bytes()]);
         }
-        self.ask(&resp::command(&hello), Answer::Setup);
+        self.ask(&resp::command(&hello), Answer::Setup(refusal::HELLO));
         let database = address.database.to_string();
         self.ask(
             &resp::command(&[b"SELECT", database.as_bytes()]),
-            Answer::Setup,
+            Answer::Setup("SELECT"),
         );
         let shared = Arc::clone(&self.shared);
         for script in shared.scripts.all() {
             let load = resp::command(&[b"SCRIPT", b"LOAD", script.text.as_bytes()]);
-            self.ask(&load, Answer::Setup);
+            self.ask(&load, Answer::Setup("SCRIPT LOAD"));
         }
         // Its answers are pushes, after those of all others.
         let answers = shared.answers_of(shared.node);
@@ -258,20 +258,26 @@ impl Link {
             return Err(io::Error::other("an answer to nothing has come"));
         };
         if let Value::Error(text) = value {
-            let text = String::from_utf8_lossy(text);
+            let word = refusal::word(text);
+            if let Answer::Setup(command) = answer {
+                return Err(io::Error::other(refusal::of_setup(command, word)));
+            }
             // Someone has emptied the script cache: the next connection fills it again.
-            if matches!(answer, Answer::Setup) || text.starts_with("NOSCRIPT") {
-                return Err(io::Error::other(text.into_owned()));
+            if word == "NOSCRIPT" {
+                return Err(io::Error::other("Redis has forgotten the scripts"));
             }
             if matches!(answer, Answer::Beat) {
                 self.company.skip_beat();
             }
             if !std::mem::replace(&mut self.has_complained, true) {
-                tracing::warn!("hub \"{}\": Redis refuses: {text}", self.shared.hub);
+                tracing::warn!(
+                    "hub \"{}\": Redis refuses a command ({word})",
+                    self.shared.hub
+                );
             }
         }
         match answer {
-            Answer::Setup | Answer::Nothing | Answer::Beat => {}
+            Answer::Setup(_) | Answer::Nothing | Answer::Beat => {}
             Answer::Published(to) => {
                 let _ = to.send(position(value));
             }

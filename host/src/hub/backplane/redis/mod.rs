@@ -54,7 +54,7 @@ pub struct Redis {
     presence: Arc<Presence>,
     directory: Arc<Directory>,
     line: Arc<Line>,
-    _thread: Option<SideThread>,
+    thread: Option<SideThread>,
 }
 
 impl Redis {
@@ -74,7 +74,16 @@ impl Redis {
             presence,
             directory: Arc::clone(directory),
             line,
-            _thread: thread.ok(),
+            thread: thread.ok(),
+        }
+    }
+}
+
+impl Drop for Redis {
+    /// After a reload it is a worker that drops this, and the last words may take a while.
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.end_later();
         }
     }
 }

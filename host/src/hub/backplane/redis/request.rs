@@ -61,8 +61,8 @@ pub(super) struct Request {
 /// Where an answer goes. One that is dropped is answered with busy.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// It has to be none that says an error.
-    Setup,
+    /// Of this command; it has to be none that says an error.
+    Setup(&'static str),
     Nothing,
     /// Of a heartbeat.
     Beat,

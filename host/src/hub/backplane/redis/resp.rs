@@ -3,7 +3,7 @@
 //! connection pools, clusters and a type for every command.
 
 /// The longest string that is taken; more is no answer to anything that is asked.
-const LONGEST: usize = 64 << 20;
+pub(super) const LONGEST: usize = 64 << 20;
 /// Items of an array.
 const ITEMS: usize = 1 << 20;
 /// Arrays in arrays.

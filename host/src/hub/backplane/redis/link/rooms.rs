@@ -93,7 +93,8 @@ impl Link {
             known.is_behind = true;
             return;
         }
-        if epoch != known.position.epoch || offset != known.position.offset + 1 {
+        let next = known.position.offset.checked_add(1);
+        if epoch != known.position.epoch || next != Some(offset) {
             self.resume(&room);
             return;
         }
