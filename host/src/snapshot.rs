@@ -61,6 +61,8 @@ pub struct Snapshot {
     pub metrics: Option<Arc<Metrics>>,
     /// What is odd about what was loaded.
     pub warnings: Vec<Problem>,
+    /// Certificates that have expired since they were loaded first, and are served on.
+    pub expired: Vec<Problem>,
 }
 
 /// What happens to the requests of one route.
@@ -97,10 +99,12 @@ impl Snapshot {
         progress: Progress<'_>,
     ) -> Result<Self, Vec<Problem>> {
         // Before plugins, which can take long to compile.
-        let mut loader = Loader::default();
+        let served = previous.into_iter().flat_map(Self::certificates);
+        let mut loader = Loader::default().following(served);
         let before = previous.map(|old| &*old.listeners);
         let listeners = listeners::load(config, before, &mut loader);
         let connectors = connectors::load(config, previous, &mut loader);
+        let expired = loader.take_expired();
         let (problems, warnings) = loader.into_findings();
         if !problems.is_empty() {
             return Err(problems);
@@ -206,7 +210,22 @@ impl Snapshot {
             registry,
             metrics,
             warnings,
+            expired,
         })
+    }
+
+    /// The fingerprints of the certificates that are served, to clients and to targets.
+    fn certificates(&self) -> impl Iterator<Item = u64> + '_ {
+        let listeners = self.listeners.iter();
+        let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+        let upstreams = self.upstreams.iter();
+        let upstreams = upstreams.flat_map(|upstream| {
+            let connectors = &upstream.connectors;
+            connectors.targets.iter().chain(&connectors.proxy)
+        });
+        listeners
+            .flat_map(|acceptor| acceptor.certificates.iter().copied())
+            .chain(upstreams.filter_map(|connector| connector.certificate))
     }
 
     /// Slots of the targets that this snapshot has in common with another. A slot that has been given to another target
@@ -258,6 +277,7 @@ impl Snapshot {
                 registry: Registry::default(),
                 metrics: None,
                 warnings: Vec::new(),
+                expired: Vec::new(),
             })
         });
         Arc::clone(&EMPTY)

@@ -19,8 +19,8 @@ use crate::http2::tunnel::Tunnel;
 /// See the module's documentation.
 #[derive(Debug)]
 pub enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
+    /// TCP, and how many bytes it has taken.
+    Tcp(TcpStream, u64),
     /// A unix socket.
     Unix(UnixStream),
     /// TLS over another stream.
@@ -67,7 +67,7 @@ impl Stream {
     /// the whole. A unix socket knows no such thing.
     pub fn reset_when_dropped(&mut self, is_reset: bool) {
         match self {
-            Self::Tcp(stream) => {
+            Self::Tcp(stream, _) => {
                 let linger = is_reset.then_some(Duration::ZERO);
                 let _ = socket2::SockRef::from(&*stream).set_linger(linger);
             }
@@ -84,7 +84,7 @@ impl Stream {
     /// The address of the other end; a unix socket has none, nor has one of several streams of a connection.
     pub fn peer_ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(stream) => stream.peer_addr().ok().map(|address| address.ip()),
+            Self::Tcp(stream, _) => stream.peer_addr().ok().map(|address| address.ip()),
             Self::Unix(_) | Self::Http2(_) => None,
             Self::Tls(stream) => stream.get_ref().0.peer_ip(),
             Self::Begun(stream) => stream.rest.peer_ip(),
@@ -94,7 +94,7 @@ impl Stream {
     /// Where a tunnel leads that it goes through, if that was found here.
     pub fn tunnel_ip(&self) -> Option<IpAddr> {
         match self {
-            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) => None,
+            Self::Tcp(..) | Self::Unix(_) | Self::Http2(_) => None,
             Self::Tls(stream) => stream.get_ref().0.tunnel_ip(),
             Self::Begun(stream) => stream.tunnel.or_else(|| stream.rest.tunnel_ip()),
         }
@@ -105,14 +105,32 @@ impl Stream {
         match self {
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
             Self::Begun(stream) => stream.rest.alpn(),
-            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) => None,
+            Self::Tcp(..) | Self::Unix(_) | Self::Http2(_) => None,
+        }
+    }
+
+    /// How many bytes the TCP connection underneath has taken: TLS takes some before that, and whether its peer reads
+    /// shows here alone. 0 where there is no TCP, or where it is shared with other streams.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Self::Tcp(_, taken) => *taken,
+            Self::Tls(stream) => stream.get_ref().0.taken(),
+            Self::Begun(stream) => stream.rest.taken(),
+            Self::Unix(_) | Self::Http2(_) => 0,
+        }
+    }
+
+    /// Counts what was written, where it went into TCP.
+    fn count(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Self::Tcp(_, taken), Poll::Ready(Ok(written))) = (self, written) {
+            *taken += *written as u64;
         }
     }
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self::Tcp(stream)
+        Self::Tcp(stream, 0)
     }
 }
 
@@ -137,8 +155,8 @@ impl From<tokio_rustls::client::TlsStream<Stream>> for Stream {
 /// Calls the same method of whatever stream it is.
 macro_rules! with {
     ($self:ident, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Stream::Tcp(stream) => {
+        match &mut *$self {
+            Stream::Tcp(stream, _) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -182,24 +200,28 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        with!(self, stream => stream.poll_write(cx, bytes))
+        let written = with!(self, stream => stream.poll_write(cx, bytes));
+        self.count(&written);
+        written
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        with!(self, stream => stream.poll_write_vectored(cx, slices))
+        let written = with!(self, stream => stream.poll_write_vectored(cx, slices));
+        self.count(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tcp(stream, _) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
             Self::Http2(stream) => stream.is_write_vectored(),
@@ -207,11 +229,11 @@ impl AsyncWrite for Stream {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         with!(self, stream => stream.poll_flush(cx))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         with!(self, stream => stream.poll_shutdown(cx))
     }
 }
@@ -220,6 +242,61 @@ impl AsyncWrite for Stream {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// Two streams of TLS that hold a connection of TCP; the far end does not read by itself.
+    async fn secure() -> (Stream, Stream) {
+        use std::sync::Arc;
+        let key = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let cert = key.cert.der().clone();
+        let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der());
+        let provider = crate::tls::provider;
+        let server = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.clone()], private.unwrap())
+            .unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(cert).unwrap();
+        let client = rustls::ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap());
+        let (near, far) = tokio::join!(near, listener.accept());
+        let connect = tokio_rustls::TlsConnector::from(Arc::new(client))
+            .connect("a".try_into().unwrap(), Stream::from(near.unwrap()));
+        let accept =
+            tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(Stream::from(far.unwrap().0));
+        let (near, far) = tokio::join!(connect, accept);
+        (near.unwrap().into(), far.unwrap().into())
+    }
+
+    #[tokio::test]
+    async fn what_tls_has_taken_is_not_taken_before_the_connection_has_it() {
+        use std::future::poll_fn;
+        let (mut near, mut far) = secure().await;
+        let piece = vec![0; 64 * 1024];
+        // Until neither TCP nor TLS takes any more.
+        loop {
+            let written = poll_fn(|cx| Poll::Ready(Pin::new(&mut near).poll_write(cx, &piece)));
+            if written.await.is_pending() {
+                break;
+            }
+        }
+        let before = near.taken();
+        // The writer has nothing more for it: only what TLS holds goes on.
+        let reading = tokio::spawn(async move {
+            let mut space = vec![0; 64 * 1024];
+            while far.read(&mut space).await.is_ok_and(|read| read > 0) {}
+        });
+        near.flush().await.unwrap();
+        assert!(near.taken() > before);
+        drop(near);
+        reading.await.unwrap();
+    }
 
     #[tokio::test]
     async fn what_was_read_before_comes_first_and_once() {

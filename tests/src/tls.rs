@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
@@ -56,13 +57,29 @@ impl Authority {
 
     /// As [`Self::issue`], until the begin of a year.
     pub fn issue_until(&self, hosts: &[&str], year: i32) -> Certificate {
+        self.issue_with(hosts, |params| params.not_after = date_time_ymd(year, 1, 1))
+    }
+
+    /// As [`Self::issue`], until this time; TLS knows whole seconds.
+    pub fn issue_until_time(&self, hosts: &[&str], end: SystemTime) -> Certificate {
+        let since_epoch = end.duration_since(UNIX_EPOCH).unwrap();
+        self.issue_with(hosts, |params| {
+            params.not_after = date_time_ymd(1970, 1, 1) + since_epoch;
+        })
+    }
+
+    fn issue_with(
+        &self,
+        hosts: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Certificate {
         let names: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
             .push(DnType::CommonName, *hosts.first().unwrap_or(&"nobody"));
-        params.not_after = date_time_ymd(year, 1, 1);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.0).unwrap();
         Certificate {
@@ -231,6 +248,12 @@ impl TlsWire {
         }
         let body = self.held.drain(..length).collect();
         Ok((head, String::from_utf8(body).unwrap()))
+    }
+
+    /// Says that nothing more comes, as TLS has it.
+    pub fn close(&mut self) -> io::Result<()> {
+        self.stream.conn.send_close_notify();
+        self.stream.flush()
     }
 
     /// Everything up to the end of the connection, which has to be in order.

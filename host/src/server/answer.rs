@@ -135,12 +135,12 @@ impl Answer {
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         loop {
             let is_waiting = self.poll_encode(cx).is_pending();
-            let before = self.socket.with_outbox(|out| out.len());
+            let before = self.socket.progress();
             match self.socket.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Gone)),
                 Poll::Pending => {
-                    let has_moved = self.socket.with_outbox(|out| out.len()) < before;
+                    let has_moved = self.socket.progress() != before;
                     if has_moved || !self.timer.is_running() {
                         self.timer.start(self.patience);
                     }

@@ -187,7 +187,7 @@ async fn secure(
     let certificates = stream.get_ref().1.peer_certificates();
     let client_subject = certificates
         .and_then(<[_]>::first)
-        .map(|own| certificate::subject(own).unwrap_or_default().into());
+        .map(|own| certificate::subject(own).into());
     Ok(Established {
         stream: stream.into(),
         peer,

@@ -14,8 +14,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::StartError;
+use super::watch::{Sight, look};
 use super::worker::Update;
-use crate::config::{self, Config, ConfigError, ListenerTls, UpstreamTls};
+use crate::config::{self, Config, ConfigError, ListenerTls, Problem, UpstreamTls};
 use crate::snapshot::Snapshot;
 
 /// Workers take up a configuration between two steps of their work, within milliseconds. One that does not within this
@@ -28,6 +29,8 @@ pub struct Running {
     updates: watch::Sender<Update>,
     /// Locked while a configuration is loaded: one at a time.
     config: Mutex<Config>,
+    /// What the last configuration is made of that was refused, as it was then: it may be waited for.
+    refused: Mutex<Vec<(PathBuf, Sight)>>,
     workers: usize,
     is_stopping: AtomicBool,
     /// Reloads that took effect.
@@ -39,7 +42,7 @@ pub struct Running {
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Warnings about the new configuration.
+    /// Warnings about the new configuration, and what is worse of it and did not keep it from being taken up.
     pub warnings: Vec<String>,
     /// Keys that have changed and take effect at the next start only.
     pub at_next_start: Vec<&'static str>,
@@ -64,6 +67,7 @@ impl Running {
             updates: watch::Sender::new(Update { snapshot, served }),
             workers: config.server.workers.get(),
             config: Mutex::new(config),
+            refused: Mutex::new(Vec::new()),
             is_stopping: AtomicBool::new(false),
             reloads: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -91,27 +95,23 @@ impl Running {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// The files that the configuration is made of: its own, the components', and those of certificates and keys.
+    /// The files to watch: those of the configuration that is served, and of the one that was refused since.
     pub fn files(&self) -> Vec<PathBuf> {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let components = config.plugins.values().filter_map(|plugin| {
-            let config::ComponentSource::File(path) = &plugin.component else {
-                return None;
-            };
-            Some(path.clone())
-        });
-        let listeners = config.listeners.iter();
-        let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
-        let upstreams = config.upstreams.values();
-        let upstreams =
-            upstreams.flat_map(|upstream| upstream.tls.iter().chain(upstream.via.tls()));
-        let files = listeners.flat_map(ListenerTls::files);
-        let files = files.chain(upstreams.flat_map(UpstreamTls::files));
-        let certificates = files.map(|file| file.path.clone());
-        std::iter::once(config.source.clone())
-            .chain(components)
-            .chain(certificates)
-            .collect()
+        let mut files = files(&config);
+        let refused = self.refused();
+        files.extend(refused.into_iter().map(|(path, _)| path));
+        files
+    }
+
+    /// The files of the configuration that was refused, as they were before it was tried; none where one was accepted since.
+    pub(super) fn refused(&self) -> Vec<(PathBuf, Sight)> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.clone()
+    }
+
+    fn set_refused(&self, files: Vec<(PathBuf, Sight)>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = files;
     }
 
     /// Reads the configuration's file again. Takes as long as its plugins take to compile, and returns when all workers
@@ -125,9 +125,6 @@ impl Running {
         match &result {
             Ok((_, reloaded)) => {
                 self.reloads.fetch_add(1, Ordering::Relaxed);
-                for warning in &reloaded.warnings {
-                    tracing::warn!("{warning}");
-                }
                 for key in &reloaded.at_next_start {
                     tracing::warn!("{key} has changed; that takes effect at the next start");
                 }
@@ -146,11 +143,20 @@ impl Running {
     fn load(&self, running: &Config) -> Result<(Config, Reloaded), ReloadError> {
         let loaded = config::load(&running.source)?;
         let config = loaded.config;
+        // Until it is accepted.
+        self.set_refused(look(files(&config)));
         let snapshot = super::load(&config, Some(&self.snapshot()), &mut |_| {})?;
+        self.set_refused(Vec::new());
+        for problem in &snapshot.expired {
+            tracing::error!("{}", problem.in_file(&config.source));
+        }
+        let in_file = |problem: &Problem| problem.in_file(&config.source).to_string();
         let warnings = loaded.warnings.iter().chain(&snapshot.warnings);
-        let warnings = warnings
-            .map(|warning| warning.in_file(&config.source).to_string())
-            .collect();
+        let mut warnings: Vec<String> = warnings.map(in_file).collect();
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        warnings.extend(snapshot.expired.iter().map(in_file));
         let (served, is_served) = mpsc::channel();
         self.updates.send_replace(Update { snapshot, served });
         for _ in 0..self.workers {
@@ -165,6 +171,28 @@ impl Running {
         };
         Ok((config, reloaded))
     }
+}
+
+/// What a configuration is made of: its own file, the components', and those of certificates and keys.
+fn files(config: &Config) -> Vec<PathBuf> {
+    let components = config.plugins.values().filter_map(|plugin| {
+        let config::ComponentSource::File(path) = &plugin.component else {
+            return None;
+        };
+        Some(path.clone())
+    });
+    let listeners = config.listeners.iter();
+    let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
+    let upstreams = config.upstreams.values();
+    let upstreams =
+        upstreams.flat_map(|upstream| upstream.tls.iter().chain(upstream.via.tls()));
+    let files = listeners.flat_map(ListenerTls::files);
+    let files = files.chain(upstreams.flat_map(UpstreamTls::files));
+    let certificates = files.map(|file| file.path.clone());
+    std::iter::once(config.source.clone())
+        .chain(components)
+        .chain(certificates)
+        .collect()
 }
 
 /// What is listened on. All else of a listener can change while it listens.

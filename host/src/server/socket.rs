@@ -256,6 +256,12 @@ impl ClientSocket {
         self.0.borrow_mut().poll_write(cx)
     }
 
+    /// Changes whenever the client's connection has taken something, out of TLS too.
+    pub fn progress(&self) -> (usize, u64) {
+        let socket = self.0.borrow();
+        (socket.outbox.len(), socket.stream.taken())
+    }
+
     /// How long a client may take nothing of its response.
     pub fn idle_timeout(&self) -> Duration {
         self.0.borrow().timeouts.idle

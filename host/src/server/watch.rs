@@ -3,7 +3,7 @@
 //! The files are looked at once a second. That works where notifications do not: over network file systems, and
 //! where an orchestrator swaps a symbolic link. A change is taken up when two looks in a row have seen the same,
 //! so that a file is not read while it is being written; a configuration that is refused is not tried again before
-//! something changes.
+//! something changes: the files that it names are looked at as well, so that one that was missing may come later.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -19,9 +19,10 @@ use crate::side_thread::{SideThread, Stopped};
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a look at a file sees; `None` where there is none.
-type Sight = Option<(SystemTime, u64, u64)>;
+pub(super) type Sight = Option<(SystemTime, u64, u64)>;
 
-fn look(files: Vec<PathBuf>) -> Vec<(PathBuf, Sight)> {
+/// What is there now.
+pub(super) fn look(files: Vec<PathBuf>) -> Vec<(PathBuf, Sight)> {
     let see = |path: PathBuf| {
         let sight = std::fs::metadata(&path)
             .ok()
@@ -49,10 +50,13 @@ async fn watch(running: Arc<Running>, mut stopped: Stopped) {
         if now != served && is_settled {
             // Whatever comes of it is in the log, and counted. This thread has nothing else to do meanwhile.
             let _ = running.reload();
-            // The new configuration may name other files: those as they are now, the old ones as they were read.
+            // The new configuration may name other files: those as they are now, the old ones as they were read, and those of a
+            // refused one as they were when it was tried.
             served = look(running.files());
+            let refused = running.refused();
             for (path, sight) in &mut served {
-                if let Some((_, seen)) = now.iter().find(|(seen, _)| seen == path) {
+                let mut read = now.iter().chain(&refused);
+                if let Some((_, seen)) = read.find(|(seen, _)| seen == path) {
                     *sight = *seen;
                 }
             }

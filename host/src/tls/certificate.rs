@@ -91,10 +91,15 @@ pub enum Validity {
     NotYet(String),
 }
 
+/// Stands for the subject of a certificate that has none (those whose names are alternative ones only, say). No subject reads so: each has a "=" in it.
+pub const NO_SUBJECT: &str = "(no subject)";
+
 /// A certificate's subject as RFC 4514 writes it: the most specific part first, `CN=alice,O=Example`. What could be taken for something else
-/// in a line of text is escaped. `None`: it has none, or is no certificate.
-pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+/// in a line of text is escaped. [`NO_SUBJECT`]: it has none that can be read.
+pub fn subject(certificate: &CertificateDer<'_>) -> String {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return NO_SUBJECT.to_owned();
+    };
     let registry = x509_parser::objects::oid_registry();
     let mut sets = Vec::new();
     for set in parsed.subject().iter_rdn() {
@@ -118,7 +123,10 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
         sets.push(parts.join("+"));
     }
     sets.reverse();
-    (!sets.is_empty()).then(|| sets.join(","))
+    if sets.is_empty() {
+        return NO_SUBJECT.to_owned();
+    }
+    sets.join(",")
 }
 
 /// RFC 4514, section 2.4; control characters and what is not ASCII as hexadecimal pairs too, so that the text fits a header field.
@@ -233,12 +241,13 @@ mod tests {
                 .push(DnType::CommonName, " älice ");
         });
         assert_eq!(
-            subject(&pair.der()).unwrap(),
+            subject(&pair.der()),
             "CN=\\ \\C3\\A4lice\\ ,O=Ex\\, Inc.\\=1\\0D\\0Ax: y"
         );
         let nobody = Pair::with(&["a"], |params| {
             params.distinguished_name = rcgen::DistinguishedName::new();
         });
-        assert_eq!(subject(&nobody.der()), None);
+        assert_eq!(subject(&nobody.der()), "(no subject)");
+        assert_eq!(subject(&CertificateDer::from(vec![1])), "(no subject)");
     }
 }

@@ -24,6 +24,8 @@ pub struct Connector {
     pub config: Arc<ClientConfig>,
     /// For those that have to end in HTTP/1.1.
     pub http1: Arc<ClientConfig>,
+    /// The fingerprint of its own certificate's file.
+    pub certificate: Option<u64>,
     /// Changes when anything of it does.
     fingerprint: u64,
 }
@@ -63,6 +65,7 @@ impl Connector {
             Some(roots) => Some(roots?),
         };
 
+        let certificate = client.as_ref().map(|pair| pair.certificate);
         let mut hasher = DefaultHasher::new();
         protocols.hash(&mut hasher);
         client
@@ -113,6 +116,7 @@ impl Connector {
         Some(Self {
             config,
             http1,
+            certificate,
             fingerprint,
         })
     }

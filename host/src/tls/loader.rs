@@ -1,5 +1,6 @@
 //! Loads the files that a configuration names, and collects what is wrong with them.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -18,6 +19,10 @@ use crate::config::{CertificateFiles, NamedFile, Origin, Problem};
 #[derive(Debug)]
 pub struct Loader {
     now: SystemTime,
+    /// The files of certificates that are served already, by their fingerprints.
+    served: HashSet<u64>,
+    /// What would be wrong with them if they were new.
+    expired: Vec<Problem>,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     /// Read once, when something needs them.
@@ -31,6 +36,8 @@ pub struct Pair {
     pub key: Arc<CertifiedKey>,
     /// What the certificate says of itself.
     pub facts: Facts,
+    /// Changes when the certificate's file does.
+    pub certificate: u64,
     /// Changes when one of the files does.
     pub fingerprint: u64,
 }
@@ -57,10 +64,25 @@ impl Loader {
     pub fn at(now: SystemTime) -> Self {
         Self {
             now,
+            served: HashSet::new(),
+            expired: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
             system_roots: None,
         }
+    }
+
+    /// Certificates that are served already are taken even when they have expired meanwhile: refusing them would not
+    /// take them out of service, only keep everything else from being changed.
+    #[must_use]
+    pub fn following(mut self, served: impl IntoIterator<Item = u64>) -> Self {
+        self.served.extend(served);
+        self
+    }
+
+    /// Which certificates were taken all the same, and why they would not be if they were new.
+    pub fn take_expired(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.expired)
     }
 
     /// What was found wrong and odd, in the file's order.
@@ -95,7 +117,7 @@ impl Loader {
         let cert = self.read(&files.cert, pem::certificates);
         let key = self.read(&files.key, pem::key);
         let (chain, cert_fingerprint) = cert?;
-        let facts = self.facts(&files.cert, &chain);
+        let facts = self.facts(&files.cert, &chain, cert_fingerprint);
         let (key, key_fingerprint) = key?;
         let facts = facts?;
         let key = match CertifiedKey::from_der(chain, key, &provider()) {
@@ -120,6 +142,7 @@ impl Loader {
         Some(Pair {
             key,
             facts,
+            certificate: cert_fingerprint,
             fingerprint: fingerprint(&[cert_fingerprint, key_fingerprint]),
         })
     }
@@ -212,8 +235,13 @@ impl Loader {
         }
     }
 
-    /// Those of a chain's first certificate, which has to be valid now.
-    fn facts(&mut self, file: &NamedFile, chain: &[CertificateDer<'_>]) -> Option<Facts> {
+    /// Those of a chain's first certificate, which has to be valid now, or else be served already.
+    fn facts(
+        &mut self,
+        file: &NamedFile,
+        chain: &[CertificateDer<'_>],
+        fingerprint: u64,
+    ) -> Option<Facts> {
         let (first, behind) = chain.split_first()?;
         let Some(facts) = Facts::of(first) else {
             self.problem(file, "holds a certificate that can't be read");
@@ -230,8 +258,12 @@ impl Loader {
                 self.warning(file, format_args!("ends {left}, at {end}"));
             }
             Validity::Expired(end) => {
-                self.problem(file, format_args!("has expired: it ended at {end}"));
-                return None;
+                let what = format_args!("has expired: it ended at {end}");
+                if !self.served.contains(&fingerprint) {
+                    self.problem(file, what);
+                    return None;
+                }
+                self.expired.push(finding(file, what));
             }
             Validity::NotYet(begin) => {
                 self.problem(file, format_args!("is not valid yet: it begins at {begin}"));
@@ -364,6 +396,30 @@ mod tests {
             problems(new),
             ["7: x.cert: \"x.pem\" is not valid yet: it begins at 2999-01-01 00:00:00 UTC"]
         );
+    }
+
+    #[test]
+    fn what_is_served_already_may_expire() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Generated::with(&["a"], |params| {
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        });
+        let files = old.files(folder.path(), "x");
+        let mut before =
+            Loader::at(std::time::UNIX_EPOCH + std::time::Duration::from_hours(440_000));
+        let served = before.pair(&files).unwrap().certificate;
+        let mut loader = Loader::default().following([served]);
+        assert!(loader.pair(&files).is_some());
+        let expired = loader.take_expired();
+        assert_eq!(expired.len(), 1);
+        assert!(
+            expired[0]
+                .message
+                .ends_with("has expired: it ended at 2021-01-01 00:00:00 UTC")
+        );
+        assert_eq!(findings(loader, folder.path()), (vec![], vec![]));
+        let mut loader = Loader::default().following([served + 1]);
+        assert!(loader.pair(&files).is_none());
     }
 
     #[test]

@@ -19,6 +19,8 @@ use crate::config::{ClientCertificates, ListenerTls, NamedFile, TlsVersion};
 pub struct Acceptor {
     /// For each handshake.
     pub config: Arc<ServerConfig>,
+    /// The fingerprints of its certificates' files.
+    pub certificates: Vec<u64>,
     /// Changes when anything of it does.
     fingerprint: u64,
     /// Changes when who is let in does.
@@ -95,6 +97,7 @@ impl Acceptor {
         config.send_tls13_tickets = 2;
         Some(Self {
             config: Arc::new(config),
+            certificates: pairs.iter().map(|(_, pair)| pair.certificate).collect(),
             fingerprint,
             clients,
         })

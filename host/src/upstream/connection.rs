@@ -323,7 +323,7 @@ impl Connection {
                 Poll::Ready(Ok(())) => {}
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Err(error)) => {
-                    if !matches!(self.stream, Stream::Tcp(_) | Stream::Unix(_)) {
+                    if !matches!(self.stream, Stream::Tcp(..) | Stream::Unix(_)) {
                         // TLS may have sent some of what it says that it has not taken.
                         self.has_written();
                         return Err(Broken::Io(error).into());

@@ -58,7 +58,8 @@ pub async fn run(mut client: End, mut opening: Box<Opening>, mut record: Recorde
     let mut down = Direction::new(&std::mem::take(&mut target.read_ahead));
     let mut timer = Timer::default();
     let ended = poll_fn(|cx| {
-        let before = up.moved + down.moved;
+        let moved = up.moved + down.moved;
+        let before = moved + client.stream.taken() + target.stream.taken();
         let upwards = up.poll(cx, &mut client.stream, &mut target.stream);
         let downwards = down.poll(cx, &mut target.stream, &mut client.stream);
         let is_over = match (upwards, downwards) {
@@ -69,7 +70,10 @@ pub async fn run(mut client: End, mut opening: Box<Opening>, mut record: Recorde
         if let Some(result) = is_over {
             return Poll::Ready(result);
         }
-        if up.moved + down.moved != before || !timer.is_running() {
+        let moved = up.moved + down.moved;
+        // TLS takes bytes before its peer does.
+        let now = moved + client.stream.taken() + target.stream.taken();
+        if now != before || !timer.is_running() {
             timer.start(*idle);
         }
         timer.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
@@ -78,12 +82,15 @@ pub async fn run(mut client: End, mut opening: Box<Opening>, mut record: Recorde
     record.tunnelled(down.moved, ended.is_ok());
     match ended {
         Ok(()) => {}
-        // A reset is passed on, too: an end in order would say that all has arrived.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-            client.stream.reset_when_dropped(true);
-            target.stream.reset_when_dropped(true);
+        Err(error) => {
+            tracing::debug!("a tunnel ended: {error}");
+            // What has broken off is passed on as that, be it reset, or cut off where TLS has an end of its own: an end in order would say
+            // that all has arrived. Nobody has broken off a tunnel that is idle; a system's timeout has a number.
+            if error.kind() != io::ErrorKind::TimedOut || error.raw_os_error().is_some() {
+                client.stream.reset_when_dropped(true);
+                target.stream.reset_when_dropped(true);
+            }
         }
-        Err(error) => tracing::debug!("a tunnel ended: {error}"),
     }
 }
 

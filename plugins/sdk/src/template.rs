@@ -6,7 +6,7 @@
 //! | variable | is |
 //! |---|---|
 //! | `${client_ip}` | the client's address without port, as `trusted_proxies` lets the gateway believe it |
-//! | `${client_subject}` | the subject of the client's certificate, as `CN=alice,O=Example`; empty where it has shown none |
+//! | `${client_subject}` | the subject of the client's certificate, as `CN=alice,O=Example`, or `(no subject)`; empty where it has shown none |
 //! | `${host}` | host and port that the client asked for |
 //! | `${scheme}` | `http` or `https`: how the client reached the gateway |
 //! | `${method}` | the method |

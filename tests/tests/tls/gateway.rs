@@ -16,7 +16,11 @@ pub(crate) struct Live {
 
 /// Its configuration: `listener` is what comes behind `address`, with `CERT` for the certificates of the listener.
 pub(crate) fn configuration(listener: &str, rest: &str, upstream: &Upstream) -> String {
-    let url = upstream.url();
+    configuration_to(listener, rest, &upstream.url())
+}
+
+/// As [`configuration`], with the upstream's URL.
+pub(crate) fn configuration_to(listener: &str, rest: &str, url: &str) -> String {
     format!(
         "[server]\nworkers = 2\nshutdown_grace = \"0s\"\nLIMITS\n[admin]\naddress = \"127.0.0.1:0\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\n{listener}\n[upstreams.a]\ntargets = [{{ url = \"{url}\" }}]\n[[routes]]\npath = \"/{{*rest}}\"\nupstream = \"a\"\n{rest}\n"
     )

@@ -15,3 +15,4 @@ mod proxy_protocol;
 mod redirect;
 mod reload;
 mod targets;
+mod tunnels;

@@ -1,6 +1,9 @@
 //! Certificates that change while the gateway runs.
 
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
 use sluicegate_tests::{Answer, TlsClient, Upstream, wait_until};
 
@@ -82,6 +85,59 @@ fn a_bad_one_is_refused_and_the_old_one_stays() {
 }
 
 #[test]
+fn one_that_expires_while_it_is_served_is_no_reason_to_refuse_everything_else() {
+    let upstream = Upstream::start(|_| Answer::ok("hello"));
+    let live = Live::secure("", &upstream);
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let short = live.authority.issue_until_time(&["a.example"], end);
+    short.write(live.folder.path(), "a");
+    live.server.running().reload().unwrap();
+    let past = end + Duration::from_secs(1);
+    wait_until("it has expired", || SystemTime::now() > past);
+    for _ in 0..2 {
+        let reloaded = live.server.running().reload().unwrap();
+        let warnings = reloaded.warnings.join("\n");
+        assert!(
+            warnings.contains("a.pem\" has expired: it ended at"),
+            "{warnings}"
+        );
+    }
+    // Whoever starts with it, or comes with another that has expired, is refused.
+    let loaded = sluicegate::config::load(&live.folder.path().join("gateway.toml")).unwrap();
+    let error = sluicegate::server::load(&loaded.config, None, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("has expired"), "{error}");
+    let old = live.authority.issue_until(&["a.example"], 2021);
+    old.write(live.folder.path(), "a");
+    let error = live.server.running().reload().unwrap_err().to_string();
+    assert!(error.contains("has expired"), "{error}");
+}
+
+#[test]
+fn what_a_refused_configuration_waits_for_is_watched() {
+    let upstream = Upstream::start(|_| Answer::ok("hello"));
+    let live = Live::secure("", &upstream);
+    let before = shown(&live);
+    let running = live.server.running();
+    let watch = sluicegate::server::watch::start(Arc::clone(running)).unwrap();
+    let file = live.folder.path().join("gateway.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text
+        .replace("/a.pem", "/later.pem")
+        .replace("/a.key", "/later.key");
+    std::fs::write(&file, text).unwrap();
+    wait_until("it is refused", || {
+        running.refusals.load(Ordering::Relaxed) == 1
+    });
+    let new = live.authority.issue(&["a.example"]);
+    new.write(live.folder.path(), "later");
+    wait_until("it is taken up", || {
+        running.reloads.load(Ordering::Relaxed) == 1
+    });
+    assert_ne!(shown(&live), before);
+    drop(watch);
+}
+
+#[test]
 fn a_listener_that_listens_keeps_its_tls_whatever_becomes_of_the_others() {
     let upstream = Upstream::start(|_| Answer::ok("hello"));
     let live = Live::secure("", &upstream);
@@ -106,8 +162,7 @@ fn a_listener_that_listens_keeps_its_tls_whatever_becomes_of_the_others() {
 fn changed_files_are_noticed_also_where_a_link_is_swapped_or_a_file_renamed() {
     let upstream = Upstream::start(|_| Answer::ok("hello"));
     let live = Live::secure("", &upstream);
-    let watch =
-        sluicegate::server::watch::start(std::sync::Arc::clone(live.server.running())).unwrap();
+    let watch = sluicegate::server::watch::start(Arc::clone(live.server.running())).unwrap();
     let mut before = shown(&live);
     let mut changed = |what: &str| {
         wait_until(what, || shown(&live) != before);
