@@ -37,11 +37,12 @@ pub(super) fn look(files: Vec<PathBuf>) -> Vec<(PathBuf, Sight)> {
 /// # Errors
 /// No thread.
 pub fn start(running: Arc<Running>) -> std::io::Result<SideThread> {
-    SideThread::start("watch", |stopped| watch(running, stopped))
+    // Before there is a thread: what changes while it starts is a change.
+    let served = look(running.files());
+    SideThread::start("watch", |stopped| watch(running, served, stopped))
 }
 
-async fn watch(running: Arc<Running>, mut stopped: Stopped) {
-    let mut served = look(running.files());
+async fn watch(running: Arc<Running>, mut served: Vec<(PathBuf, Sight)>, mut stopped: Stopped) {
     let mut before = served.clone();
     while timeout(INTERVAL, stopped.wait()).await.is_err() {
         let now = look(running.files());
