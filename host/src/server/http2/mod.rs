@@ -217,7 +217,7 @@ async fn switch_over(
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     crate::exchange::hop_by_hop::strip(response.headers_mut());
-    let send = stream.respond().send_response(response, false);
+    let send = stream.send_head(response, false);
     let (Ok(send), Some(receive)) = (send, stream.take_receive()) else {
         return;
     };
