@@ -235,7 +235,10 @@ fn refuse(context: &Context, respond: &mut SendResponse<Bytes>, form: Form, fail
         metrics.failed(failure.error_type());
     }
     let request_id = new_request_id();
-    failure_log::failed(&request_id, failure);
+    match failure {
+        Failure::Client(refusal) => failure_log::refused(&request_id, context.peer, *refusal),
+        _ => failure_log::failed(&request_id, failure),
+    }
     let (mut head, body) = failure.respond(&request_id, form).into_parts();
     head.version = Version::HTTP_2;
     let response = http::Response::from_parts(head, ());
