@@ -42,9 +42,10 @@ use crate::transport;
 use crate::websocket::tunnel::End;
 
 /// What one stream may send before it is taken.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// What all streams of a connection may send before it is taken.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What all streams of a connection may send before it is taken. So much more than one stream's that those whose bodies nobody takes
+/// do not keep others waiting.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// What waits to be written to one stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
