@@ -254,7 +254,7 @@ fn process(text: &mut Text, subject: &Subject) {
     text.single(
         "sluicegate_connections",
         "gauge",
-        "Open client connections.",
+        "Open client connections, and exchanges of HTTP/2 beyond the first of each.",
         subject.connections.load(Ordering::Relaxed),
     );
     if let Some(bytes) = resident_bytes() {

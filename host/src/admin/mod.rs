@@ -53,7 +53,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Subject {
     /// The configuration that is being served.
     pub running: Arc<Running>,
-    /// Open client connections.
+    /// Open client connections, and exchanges of HTTP/2 beyond the first of each.
     pub connections: Arc<AtomicUsize>,
     /// What callers have to present.
     pub token: Option<Secret>,

@@ -63,7 +63,8 @@ pub struct Server {
 /// `server.limits`
 #[derive(Debug, Clone)]
 pub struct ServerLimits {
-    /// Open client connections, over all listeners and workers.
+    /// Open client connections, over all listeners and workers. Exchanges of HTTP/2 beyond the first of each connection count
+    /// as further ones.
     pub connections: usize,
     /// Bytes of a request head, request line included.
     pub header_bytes: usize,

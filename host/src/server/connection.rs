@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::net::{IpAddr, TcpListener};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use super::answer::{Answer, Asked, Broken};
 use super::downstream::Downstream;
 use super::handshake::{self, Established, HandshakeError};
 use super::http2;
-use super::socket::{ClientSocket, Received, Timeouts};
+use super::socket::{ClientSocket, LAST_REQUEST, Received, Timeouts};
 use super::worker::{Drain, Worker};
 use crate::config::{Protocols, Redirect};
 use crate::exchange::failure::{ClientFailure, Failure, Form};
@@ -34,6 +34,7 @@ use crate::hub;
 use crate::observe::failure_log;
 use crate::observe::record::Recorded;
 use crate::snapshot::listeners::Listener;
+use crate::timer::Timer;
 use crate::tls::HTTP_2;
 use crate::transport::Stream;
 use crate::websocket::tunnel;
@@ -60,6 +61,9 @@ pub struct Context {
 /// Wait so long after a failed accept: the reason (no file descriptors, mostly) does not go away
 /// faster by asking again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is told to those who are above `limits.connections`.
+pub(super) const TOO_MANY_CONNECTIONS: &str = "too many connections";
 
 /// Accepts connections until the gateway stops. No error ends it. What the system has taken on for this socket by then is
 /// still accepted: closing the socket would reset it.
@@ -111,10 +115,12 @@ pub async fn accept(
 }
 
 /// Counts an open connection for as long as it lives.
-struct Counted(Arc<AtomicUsize>);
+#[derive(Debug)]
+pub(super) struct Counted(Arc<AtomicUsize>);
 
 impl Counted {
-    fn new(count: &Arc<AtomicUsize>) -> (Self, usize) {
+    /// And how many there are with it.
+    pub(super) fn new(count: &Arc<AtomicUsize>) -> (Self, usize) {
         let before = count.fetch_add(1, Ordering::Relaxed);
         (Self(Arc::clone(count)), before + 1)
     }
@@ -182,7 +188,7 @@ async fn begin(
     let snapshot = Arc::clone(&worker.generation.borrow().snapshot);
     let limits = &snapshot.limits;
     if open > limits.connections {
-        let failure = Failure::Limit("too many connections");
+        let failure = Failure::Limit(TOO_MANY_CONNECTIONS);
         let request_id = new_request_id();
         failure_log::failed(&request_id, &failure);
         if let Some(metrics) = &snapshot.metrics {
@@ -197,7 +203,9 @@ async fn begin(
     if listener.is_bare() {
         return Some(Established::plain(stream, peer));
     }
-    let error = match handshake::establish(stream, peer, listener, limits.handshake_timeout).await {
+    let limit = limits.handshake_timeout;
+    let established = handshake::establish(stream, peer, listener, limit, &worker.drain);
+    let error = match established.await {
         Ok(established) => return Some(established),
         Err(error) => error,
     };
@@ -245,7 +253,8 @@ async fn speak_http(
     // What a later configuration makes of the listener is for later connections.
     drop(listener);
     if !context.protocols.http1 && scheme == Scheme::Https {
-        http2::serve(context, stream, &limits).await;
+        // Boxed: the connections of HTTP/1.1 need not have room for it.
+        Box::pin(http2::serve(context, stream, &limits)).await;
         return None;
     }
     let socket = ClientSocket::new(
@@ -277,7 +286,7 @@ async fn speak_http(
         End::Http2 => {
             let stream = stream.begun(read_ahead.freeze());
             if let Some(context) = context {
-                http2::serve(context, stream, &limits).await;
+                Box::pin(http2::serve(context, stream, &limits)).await;
             }
         }
         End::Close => close(&mut stream).await,
@@ -433,6 +442,34 @@ impl Drop for Watching<'_> {
     }
 }
 
+/// Waits for the steps before a first request, for at most `limit`. When the gateway stops, not much longer.
+///
+/// # Errors
+/// They were not done in time, which was this.
+pub(super) async fn within<T>(
+    drain: &Drain,
+    limit: Duration,
+    steps: impl Future<Output = T>,
+) -> Result<T, Duration> {
+    let _watching = Watching::new(drain).await;
+    let mut steps = pin!(steps);
+    let mut timer = Timer::started(limit);
+    let mut limit = limit;
+    let mut is_ending = false;
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = steps.as_mut().poll(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        if !is_ending && drain.has_begun() {
+            is_ending = true;
+            limit = limit.min(LAST_REQUEST);
+            timer.start_before(limit);
+        }
+        timer.poll(cx).map(|()| Err(limit))
+    })
+    .await
+}
+
 /// Answers outside of any exchange, and closes.
 async fn refuse(stream: &mut Stream, failure: &Failure, request_id: &HeaderValue) {
     let response = failure.respond(request_id, Form::Text);
@@ -482,7 +519,12 @@ mod tests {
         let task = size_of_future(serve);
         let tunnel =
             size_of_future(|record, client, opening, ()| tunnel::run(client, opening, record));
+        let http = size_of_future(|worker, listener, established, ()| {
+            speak_http(worker, listener, established)
+        });
         assert!(task <= 1024, "{task}");
+        // While it is idle in HTTP/1.1.
+        assert!(http <= 1536, "{http}");
         assert!(tunnel <= 1024, "{tunnel}");
     }
 }

@@ -12,7 +12,9 @@ use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::connection::within;
 use super::proxy_protocol::{self, ProxyError};
+use super::worker::Drain;
 use crate::config::ProxyProtocol;
 use crate::exchange::Scheme;
 use crate::observe::throttle::Throttle;
@@ -123,7 +125,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Passes what the listener has, within a time.
+/// Passes what the listener has, within a time; when the gateway stops, it is not waited for much longer.
 ///
 /// # Errors
 /// [`HandshakeError`]
@@ -132,6 +134,7 @@ pub async fn establish(
     peer: IpAddr,
     listener: &Listener,
     limit: Duration,
+    drain: &Drain,
 ) -> Result<Established, HandshakeError> {
     let steps = async {
         let mut stream = stream;
@@ -144,9 +147,9 @@ pub async fn establish(
             Some(tls) => secure(stream, peer, Arc::clone(&tls.config)).await,
         }
     };
-    match tokio::time::timeout(limit, steps).await {
+    match within(drain, limit, steps).await {
         Ok(result) => result,
-        Err(_) => Err(HandshakeError::Timeout(limit)),
+        Err(limit) => Err(HandshakeError::Timeout(limit)),
     }
 }
 

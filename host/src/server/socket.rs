@@ -35,7 +35,7 @@ const MOST_INTERIM: usize = 64 * 1024;
 const MOST_DROPPED: usize = 64 * 1024;
 /// How long a client that has connected and asked nothing is waited for when the gateway stops: its request may be on
 /// its way.
-const LAST_REQUEST: Duration = Duration::from_secs(1);
+pub(super) const LAST_REQUEST: Duration = Duration::from_secs(1);
 
 /// Timeouts of the client's side.
 #[derive(Debug, Clone, Copy)]

@@ -40,7 +40,7 @@ pub struct Seed {
     pub draining: watch::Receiver<bool>,
     /// How long it then waits for what is in flight.
     pub grace: Duration,
-    /// Open client connections, over all workers.
+    /// Open client connections, over all workers, and exchanges of HTTP/2 beyond the first of each.
     pub connections: Arc<AtomicUsize>,
     /// Where finished exchanges are recorded.
     pub access_log: Option<AccessLog>,
@@ -53,7 +53,7 @@ pub struct Worker {
     pub number: usize,
     /// What is being served. Replaced as a whole; an exchange keeps what it began with.
     pub generation: RefCell<Rc<Generation>>,
-    /// Open client connections, over all workers.
+    /// Open client connections, over all workers, and exchanges of HTTP/2 beyond the first of each.
     pub connections: Arc<AtomicUsize>,
     /// Where finished exchanges are recorded.
     pub access_log: Option<AccessLog>,

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
-use sluicegate_tests::frames::{Frames, GET, kind};
+use sluicegate_tests::frames::{Frames, GET, PREFACE, flag, kind};
 use sluicegate_tests::{Answer, Gateway, RawUpstream, Signal, Upstream, wait_until};
 
 #[test]
@@ -87,4 +88,76 @@ fn a_reload_leaves_connections_alone() {
         assert!(stream < 1001, "still the old routes");
     }
     server.shut_down();
+}
+
+#[test]
+fn responses_that_wait_for_their_client_are_not_cut() {
+    // Each fits into the gateway's buffers, and their exchanges end at once; all of them are far more than the system holds.
+    const EACH: usize = 60_000;
+    const COUNT: u32 = 100;
+    let upstream = Upstream::start(|_| Answer::ok("x".repeat(EACH)));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let gateway = Gateway::in_front_of(&upstream)
+        .server("shutdown_grace = \"1h\"")
+        .toml(&format!("[access_log]\npath = \"{}\"\n", log.display()))
+        .start();
+    let address = gateway.address();
+    let mut frames = Frames::connect_with(address, &[(4, 0x7fff_ffff)]);
+    let socket = socket2::SockRef::from(frames.wire.stream());
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    frames.write(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]);
+    for number in 0..COUNT {
+        frames.request(2 * number + 1, GET, true);
+    }
+    wait_until("all exchanges have ended", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().count() == COUNT as usize
+    });
+    let stopped = Signal::new();
+    let stopping = std::thread::spawn({
+        let stopped = stopped.clone();
+        move || {
+            gateway.shut_down();
+            stopped.give();
+        }
+    });
+    wait_until("nobody listens", || TcpStream::connect(address).is_err());
+    // Longer than an idle client is given.
+    let began = Instant::now();
+    wait_until("some time has passed", || {
+        stopped.is_given() || began.elapsed() > Duration::from_millis(1500)
+    });
+    let socket = socket2::SockRef::from(frames.wire.stream());
+    socket.set_recv_buffer_size(4 << 20).unwrap();
+    let (mut bytes, mut ends) = (0, 0);
+    while let Some(frame) = frames.read() {
+        if frame.kind == kind::DATA {
+            bytes += frame.payload.len();
+            ends += u32::from(frame.flags & flag::END_STREAM);
+        }
+    }
+    assert_eq!((ends, bytes), (COUNT, COUNT as usize * EACH));
+    stopping.join().unwrap();
+}
+
+#[test]
+fn who_has_not_begun_does_not_hold_the_gateway_up() {
+    let upstream = Upstream::start(|_| Answer::ok("a"));
+    let gateway = Gateway::in_front_of(&upstream)
+        .server("shutdown_grace = \"1h\"\nlimits = { header_timeout = \"1h\" }")
+        .start();
+    let mut wire = gateway.connect();
+    wire.write(&PREFACE[..20]);
+    // Its settings: it waits for the rest.
+    wire.read_exact(9);
+    let stopped = Signal::new();
+    std::thread::spawn({
+        let stopped = stopped.clone();
+        move || {
+            gateway.shut_down();
+            stopped.give();
+        }
+    });
+    stopped.wait("the gateway has stopped");
 }

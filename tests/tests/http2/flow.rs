@@ -282,3 +282,37 @@ fn a_routes_times_hold() {
         assert_eq!(broken.reason(), Some(Reason::INTERNAL_ERROR));
     });
 }
+
+#[test]
+fn stalled_uploads_leave_room_for_others() {
+    let done = Signal::new();
+    let upstream = RawUpstream::start({
+        let done = done.clone();
+        move |wire| {
+            let head = wire.read_head();
+            if head.target() == "/" {
+                wire.try_read_request_body(&head).unwrap();
+                return wire.write(OK);
+            }
+            done.wait("the others have been served");
+        }
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url()).start();
+    Http2::run(async {
+        let client = Http2::connect(gateway.address()).await;
+        let mut stalling = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let request = Request::post("http://a/stalled").body(()).unwrap();
+            let (response, mut body) = client.begin(request).await;
+            stalling.spawn(async move {
+                let sent = send_until_stalled(&mut body, OFFERED).await;
+                assert!(sent < BUFFERED, "{} MiB were taken", sent >> 20);
+                (response, body)
+            });
+        }
+        let _stalled = stalling.join_all().await;
+        let request = Request::post("http://a/").body(()).unwrap();
+        assert_eq!(client.send(request, vec![b'x'; 100_000]).await.text(), "ok");
+        done.give();
+    });
+}

@@ -272,3 +272,61 @@ fn a_client_that_reads_nothing_at_all_is_given_up() {
             .is_err()
     });
 }
+
+#[test]
+fn a_client_that_reads_none_of_many_small_responses_is_given_up() {
+    let upstream = RawUpstream::start(|wire| {
+        while let Ok(head) = wire.try_read_head() {
+            if head.method() == "POST" {
+                let _ = wire.wait_for_close();
+                return;
+            }
+            let body = "x".repeat(60_000);
+            wire.write(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n\r\n{body}"
+            ));
+        }
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("limits = { idle_timeout = \"700ms\" }")
+        .start();
+    let mut frames = Frames::connect_with(gateway.address(), &[(4, 0x7fff_ffff)]);
+    let socket = socket2::SockRef::from(frames.wire.stream());
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    frames.write(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]);
+    // One that goes on, and others that have ended as soon as they are in the gateway's buffers.
+    frames.request(1, POST, true);
+    for stream in (3..200).step_by(2) {
+        frames.request(stream, GET, true);
+    }
+    wait_until("the connection is closed", || {
+        let ping = frame(kind::PING, 0, 0, &[0; 8]);
+        frames.wire.try_write(ping).is_err()
+    });
+}
+
+#[test]
+fn exchanges_beside_others_count_as_connections() {
+    let upstream = RawUpstream::start(|wire| {
+        if wire.read_head().method() == "GET" {
+            return wire.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+        let _ = wire.wait_for_close();
+    });
+    let gateway = Gateway::in_front_of_url(upstream.url())
+        .server("limits = { connections = 2 }")
+        .start();
+    let mut frames = Frames::connect(gateway.address());
+    frames.request(1, POST, true);
+    frames.request(3, POST, true);
+    frames.request(5, GET, true);
+    assert_eq!(frames.ended(), Status(503));
+    assert_eq!(gateway.get("/").send().status(), 503);
+    frames.write(kind::RST_STREAM, 0, 3, &8_u32.to_be_bytes());
+    let mut stream = 5;
+    wait_until("there is room again", || {
+        stream += 2;
+        frames.request(stream, GET, true);
+        frames.read_until(kind::HEADERS).status() == Some(200)
+    });
+}

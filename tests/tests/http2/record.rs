@@ -2,8 +2,9 @@
 
 use h2::Reason;
 use http::Request;
+use sluicegate_tests::frames::{Ended, Frames, GET};
 use sluicegate_tests::http2::{Http2, until};
-use sluicegate_tests::{Gateway, RawUpstream, Signal, wait_until};
+use sluicegate_tests::{Gateway, Process, RawUpstream, Signal, wait_until};
 
 #[track_caller]
 fn lines(path: &std::path::Path, count: usize) -> Vec<serde_json::Value> {
@@ -76,4 +77,21 @@ fn every_end_of_an_exchange_is_recorded() {
         assert_eq!(line["aborted"], aborted, "{line}");
         assert_eq!(line["error"], error, "{line}");
     }
+}
+
+#[test]
+fn a_head_that_is_refused_is_told_with_its_peer() {
+    let text = Gateway::in_front_of_url("http://127.0.0.1:9").text();
+    let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    let mut process =
+        Process::gateway(["run".as_ref(), "--config".as_ref(), file.path().as_os_str()]);
+    let mut frames = Frames::connect(process.address());
+    frames.request(1, &[GET, &[("host", "b")]].concat(), true);
+    assert_eq!(frames.ended(), Ended::Status(400));
+    wait_until("the log has its line", || {
+        let text = format!("{}{}", process.stderr(), process.stdout());
+        text.lines()
+            .any(|line| line.contains("request refused") && line.contains("127.0.0.1"))
+    });
 }

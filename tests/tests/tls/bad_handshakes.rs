@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use sluicegate_tests::{Answer, LIMIT, TlsClient, Upstream, Wire};
+use sluicegate_tests::{Answer, LIMIT, Signal, TlsClient, Upstream, Wire};
 
 use crate::gateway::{Live, configuration};
 
@@ -90,4 +90,22 @@ fn who_dawdles_is_closed_and_keeps_nobody_waiting() {
     live.wait_for_failed("timeout", 40);
     // The time is over with the handshake.
     assert_eq!(wire.get("/", "a.example").unwrap().1, "hello");
+}
+
+#[test]
+fn who_dawdles_does_not_hold_the_gateway_up_when_it_stops() {
+    let upstream = Upstream::start(|_| Answer::ok("hello"));
+    let text = configuration("tls = { certificates = [CERT] }", "", &upstream);
+    let text = text.replace("shutdown_grace = \"0s\"", "shutdown_grace = \"1h\"");
+    let live = Live::start(&text.replace("LIMITS", "limits = { handshake_timeout = \"1h\" }"));
+    let _silent = TcpStream::connect(live.address()).unwrap();
+    let stopped = Signal::new();
+    std::thread::spawn({
+        let stopped = stopped.clone();
+        move || {
+            live.server.shut_down();
+            stopped.give();
+        }
+    });
+    stopped.wait("the gateway has stopped");
 }

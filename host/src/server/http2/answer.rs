@@ -70,7 +70,7 @@ impl Answer {
         let mut response = Response::new(());
         *response.status_mut() = head.status;
         *response.headers_mut() = headers;
-        let send = stream.respond().send_response(response, is_complete);
+        let send = stream.send_head(response, is_complete);
         Ok(Self {
             send: send.map_err(|_| Broken::Gone)?,
             body,

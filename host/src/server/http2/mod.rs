@@ -8,15 +8,19 @@
 //! - [`stream`]: the stream of one exchange, and the body that comes over it
 //! - [`answer`]: the response
 //! - [`patience`]: how often a request may be taken back
+//! - [`writing`]: how long the client has taken nothing
 
 pub mod answer;
 pub mod patience;
 pub mod request;
 pub mod stream;
+pub mod writing;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::task::{self, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -28,8 +32,9 @@ use tokio::task::JoinSet;
 use self::answer::{Answer, answer_to_connect};
 use self::patience::Patience;
 use self::stream::{Asked, Stream};
+use self::writing::{Watched, Writing};
 use super::LINGER;
-use super::connection::{Context, Watching, switched};
+use super::connection::{Context, Counted, TOO_MANY_CONNECTIONS, Watching, switched, within};
 use super::downstream::Downstream;
 use crate::config::ServerLimits;
 use crate::exchange::failure::{Failure, Form};
@@ -42,15 +47,15 @@ use crate::transport;
 use crate::websocket::tunnel::End;
 
 /// What one stream may send before it is taken.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// What all streams of a connection may send before it is taken.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// What all streams of a connection may send before it is taken. So much more than one stream's that those whose bodies nobody takes
+/// do not keep others waiting.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// What waits to be written to one stream.
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// Serves a connection as long as it lives.
 pub async fn serve(context: Rc<Context>, stream: transport::Stream, limits: &ServerLimits) {
-    let _watching = Watching::new(&context.worker.drain).await;
     let mut builder = Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
@@ -59,8 +64,10 @@ pub async fn serve(context: Rc<Context>, stream: transport::Stream, limits: &Ser
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
         .enable_connect_protocol();
+    let (stream, writing) = Watched::new(stream);
     let handshake = builder.handshake(stream);
-    let connection = match tokio::time::timeout(limits.header_timeout, handshake).await {
+    let drain = &context.worker.drain;
+    let connection = match within(drain, limits.header_timeout, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!("no HTTP/2: {error}");
@@ -68,25 +75,64 @@ pub async fn serve(context: Rc<Context>, stream: transport::Stream, limits: &Ser
         }
         Err(_) => return,
     };
-    let mut exchanges = JoinSet::new();
-    accept(&context, connection, limits, &mut exchanges).await;
+    let mut exchanges = Exchanges::default();
+    accept(&context, connection, &writing, limits, &mut exchanges).await;
     // They learn from their streams that the connection has ended; what plugins of a hub are told then is theirs to finish.
-    while exchanges.join_next().await.is_some() {}
+    while exchanges.tasks.join_next().await.is_some() {}
+}
+
+/// The exchanges of a connection that have not ended.
+#[derive(Default)]
+struct Exchanges {
+    tasks: JoinSet<()>,
+    /// Each but one counts as a connection: that one is the connection itself.
+    further: Vec<Counted>,
+}
+
+impl Exchanges {
+    /// Whether there is room for one more among all connections of the gateway.
+    fn admits(&mut self, count: &Arc<AtomicUsize>, most: usize) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        self.forget_ended();
+        if self.tasks.is_empty() {
+            return true;
+        }
+        let (counted, open) = Counted::new(count);
+        let is_admitted = open <= most;
+        if is_admitted {
+            self.further.push(counted);
+        }
+        is_admitted
+    }
+
+    /// Whether none is left.
+    fn poll_ended(&mut self, cx: &mut task::Context<'_>) -> bool {
+        while let Poll::Ready(Some(_)) = self.tasks.poll_join_next(cx) {}
+        self.forget_ended();
+        self.tasks.is_empty()
+    }
+
+    fn forget_ended(&mut self) {
+        self.further.truncate(self.tasks.len().saturating_sub(1));
+    }
 }
 
 /// Accepts requests until the connection ends.
 async fn accept(
     context: &Rc<Context>,
-    mut connection: Connection<transport::Stream, Bytes>,
+    mut connection: Connection<Watched, Bytes>,
+    writing: &Writing,
     limits: &ServerLimits,
-    exchanges: &mut JoinSet<()>,
+    exchanges: &mut Exchanges,
 ) {
+    let worker = &context.worker;
+    let _watching = Watching::new(&worker.drain).await;
     let patience = Patience::default();
-    let mut idle = Timer::default();
-    let mut is_ending = false;
+    let (mut idle, mut overdue) = (Timer::default(), Timer::default());
+    let (mut is_ending, mut waited_for_them) = (false, false);
     let ended = poll_fn(|cx| {
         loop {
-            if !is_ending && context.worker.drain.has_begun() {
+            if !is_ending && worker.drain.has_begun() {
                 is_ending = true;
                 // Not after the time that an idle one has otherwise.
                 idle.stop();
@@ -100,7 +146,17 @@ async fn accept(
                 return Poll::Ready(Ok(()));
             }
             match connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
+                Poll::Ready(Some(Ok((request, mut respond)))) => {
+                    if !exchanges.admits(&worker.connections, limits.connections) {
+                        let form = Form::asked_for(Version::HTTP_2, request.headers());
+                        refuse(
+                            context,
+                            &mut respond,
+                            form,
+                            &Failure::Limit(TOO_MANY_CONNECTIONS),
+                        );
+                        continue;
+                    }
                     let exchange = exchange(
                         Rc::clone(context),
                         request,
@@ -108,23 +164,34 @@ async fn accept(
                         limits,
                         patience.clone(),
                     );
-                    exchanges.spawn_local(exchange);
+                    exchanges.tasks.spawn_local(exchange);
                     continue;
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending => {}
             }
-            while let Poll::Ready(Some(_)) = exchanges.poll_join_next(cx) {}
-            if !exchanges.is_empty() {
+            let is_empty = exchanges.poll_ended(cx);
+            let patient_for = limits.idle_timeout;
+            if writing
+                .poll_overdue(cx, &mut overdue, patient_for)
+                .is_ready()
+            {
+                tracing::debug!("a client took nothing for {patient_for:?}");
+                return Poll::Ready(Ok(()));
+            }
+            if !is_empty || writing.is_blocked() {
                 idle.stop();
                 return Poll::Pending;
             }
-            if !idle.is_running() {
-                idle.start(if is_ending {
+            // A response may wait here for its client when its exchange has ended.
+            let has_streams = connection.has_streams();
+            if !idle.is_running() || has_streams != waited_for_them {
+                waited_for_them = has_streams;
+                idle.start(if is_ending && !has_streams {
                     LINGER
                 } else {
-                    limits.idle_timeout
+                    patient_for
                 });
             }
             if idle.poll(cx).is_pending() {
@@ -217,7 +284,7 @@ async fn switch_over(
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     crate::exchange::hop_by_hop::strip(response.headers_mut());
-    let send = stream.respond().send_response(response, false);
+    let send = stream.send_head(response, false);
     let (Ok(send), Some(receive)) = (send, stream.take_receive()) else {
         return;
     };
@@ -228,14 +295,17 @@ async fn switch_over(
     switched(switch, record, client).await;
 }
 
-/// Answers a head that is no request.
+/// Answers a head that is no request, or one too many.
 fn refuse(context: &Context, respond: &mut SendResponse<Bytes>, form: Form, failure: &Failure) {
     let generation = Rc::clone(&context.worker.generation.borrow());
     if let Some(metrics) = &generation.snapshot.metrics {
         metrics.failed(failure.error_type());
     }
     let request_id = new_request_id();
-    failure_log::failed(&request_id, failure);
+    match failure {
+        Failure::Client(refusal) => failure_log::refused(&request_id, context.peer, *refusal),
+        _ => failure_log::failed(&request_id, failure),
+    }
     let (mut head, body) = failure.respond(&request_id, form).into_parts();
     head.version = Version::HTTP_2;
     let response = http::Response::from_parts(head, ());

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode};
 
@@ -40,6 +40,8 @@ pub struct Stream {
     idle: Duration,
     /// Bytes of interim responses.
     interim: Cell<usize>,
+    /// Whether the final head has been sent.
+    has_answered: Cell<bool>,
 }
 
 impl Stream {
@@ -56,6 +58,7 @@ impl Stream {
             asked,
             idle,
             interim: Cell::new(0),
+            has_answered: Cell::new(false),
         })
     }
 
@@ -89,9 +92,17 @@ impl Stream {
         self.receive.take()
     }
 
-    /// The half that the response goes to.
-    pub fn respond(&self) -> std::cell::RefMut<'_, SendResponse<Bytes>> {
-        self.respond.borrow_mut()
+    /// Sends the final head, and returns where the body goes.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn send_head(
+        &self,
+        response: Response<()>,
+        is_end: bool,
+    ) -> Result<SendStream<Bytes>, h2::Error> {
+        self.has_answered.set(true);
+        self.respond.borrow_mut().send_response(response, is_end)
     }
 
     /// How long a client may take nothing of its response.
@@ -106,6 +117,10 @@ impl Stream {
 
     /// See [`crate::server::downstream::Downstream::push_interim`].
     pub fn push_interim(&self, status: StatusCode, headers: &HeaderMap) {
+        // A body may be asked for later than it is answered; there must be none behind the final head (RFC 9110, section 15.2).
+        if self.has_answered.get() {
+            return;
+        }
         let mut headers = headers.clone();
         hop_by_hop::strip(&mut headers);
         headers.remove(CONTENT_LENGTH);
@@ -205,5 +220,47 @@ impl Incoming {
     /// How much is left to come, where that is known.
     pub fn remaining(&self) -> Option<u64> {
         if self.is_done() { Some(0) } else { self.left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_interim_is_sent_behind_the_final_head() {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let client = async {
+            let (mut send, connection) = h2::client::handshake(near).await.unwrap();
+            tokio::spawn(connection);
+            let request = http::Request::post("http://a/").body(()).unwrap();
+            let (response, body) = send.send_request(request, false).unwrap();
+            let mut response = response.await.unwrap().into_body();
+            let end = response.data().await.map(Result::unwrap);
+            drop((body, send));
+            end
+        };
+        let server = async {
+            let mut connection = h2::server::handshake(far).await.unwrap();
+            let (request, respond) = connection.accept().await.unwrap().unwrap();
+            let asked = Asked {
+                is_connect: false,
+                length: None,
+                expects_continue: true,
+            };
+            let receive = request.into_body();
+            let stream = Stream::new(respond, receive, asked, Duration::from_mins(1));
+            let mut incoming = stream.take_incoming().unwrap();
+            let mut send = stream.send_head(Response::new(()), false).unwrap();
+            // Polled late, it would ask for the body.
+            let asked = std::future::poll_fn(|cx| Poll::Ready(incoming.poll(cx).is_pending()));
+            assert!(asked.await);
+            assert_eq!(stream.interim.get(), 0);
+            send.send_data(Bytes::from_static(b"end"), true).unwrap();
+            drop((send, incoming, stream));
+            while connection.accept().await.is_some() {}
+        };
+        let (end, ()) = tokio::join!(client, server);
+        assert_eq!(end, Some(Bytes::from_static(b"end")));
     }
 }
