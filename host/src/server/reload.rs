@@ -6,6 +6,7 @@
 //! last exchange that uses it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -32,6 +33,7 @@ pub struct Running {
     /// What the last configuration is made of that was refused, as it was then: it may be waited for.
     refused: Mutex<Vec<(PathBuf, Sight)>>,
     workers: usize,
+    at_start: AtStart,
     is_stopping: AtomicBool,
     /// Reloads that took effect.
     pub reloads: AtomicU64,
@@ -66,6 +68,7 @@ impl Running {
         let running = Self {
             updates: watch::Sender::new(Update { snapshot, served }),
             workers: config.server.workers.get(),
+            at_start: AtStart::of(&config),
             config: Mutex::new(config),
             refused: Mutex::new(Vec::new()),
             is_stopping: AtomicBool::new(false),
@@ -167,7 +170,7 @@ impl Running {
         }
         let reloaded = Reloaded {
             warnings,
-            at_next_start: at_next_start(running, &config),
+            at_next_start: self.at_start.changes(&config),
         };
         Ok((config, reloaded))
     }
@@ -184,8 +187,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listeners.iter();
     let listeners = listeners.filter_map(|listener| listener.tls.as_ref());
     let upstreams = config.upstreams.values();
-    let upstreams =
-        upstreams.flat_map(|upstream| upstream.tls.iter().chain(upstream.via.tls()));
+    let upstreams = upstreams.flat_map(|upstream| upstream.tls.iter().chain(upstream.via.tls()));
     let files = listeners.flat_map(ListenerTls::files);
     let files = files.chain(upstreams.flat_map(UpstreamTls::files));
     let certificates = files.map(|file| file.path.clone());
@@ -195,30 +197,46 @@ fn files(config: &Config) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is listened on. All else of a listener can change while it listens.
-fn addresses(config: &Config) -> Vec<SocketAddr> {
-    let listeners = config.listeners.iter();
-    let mut addresses: Vec<_> = listeners.map(|listener| listener.address).collect();
-    addresses.sort_unstable();
-    addresses
+/// Keys that sockets and threads were made of, as they were at the start.
+#[derive(Debug, PartialEq)]
+struct AtStart {
+    /// What is listened on. All else of a listener can change while it listens.
+    listeners: Vec<SocketAddr>,
+    workers: NonZeroUsize,
+    shutdown_grace: Duration,
+    admin: Option<config::Admin>,
+    access_log: Option<config::AccessLog>,
 }
 
-/// Keys that sockets and threads were made of.
-fn at_next_start(running: &Config, new: &Config) -> Vec<&'static str> {
-    [
-        ("listeners", addresses(running) != addresses(new)),
-        (
-            "server.workers",
-            running.server.workers != new.server.workers,
-        ),
-        (
-            "server.shutdown_grace",
-            running.server.shutdown_grace != new.server.shutdown_grace,
-        ),
-        ("admin", running.admin != new.admin),
-        ("access_log", running.access_log != new.access_log),
-    ]
-    .into_iter()
-    .filter_map(|(key, has_changed)| has_changed.then_some(key))
-    .collect()
+impl AtStart {
+    fn of(config: &Config) -> Self {
+        let listeners = config.listeners.iter();
+        let mut listeners: Vec<_> = listeners.map(|listener| listener.address).collect();
+        listeners.sort_unstable();
+        Self {
+            listeners,
+            workers: config.server.workers,
+            shutdown_grace: config.server.shutdown_grace,
+            admin: config.admin.clone(),
+            access_log: config.access_log.clone(),
+        }
+    }
+
+    /// What another configuration has otherwise.
+    fn changes(&self, config: &Config) -> Vec<&'static str> {
+        let new = Self::of(config);
+        [
+            ("listeners", self.listeners != new.listeners),
+            ("server.workers", self.workers != new.workers),
+            (
+                "server.shutdown_grace",
+                self.shutdown_grace != new.shutdown_grace,
+            ),
+            ("admin", self.admin != new.admin),
+            ("access_log", self.access_log != new.access_log),
+        ]
+        .into_iter()
+        .filter_map(|(key, has_changed)| has_changed.then_some(key))
+        .collect()
+    }
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore};
+use rustls::{CertificateError, InconsistentKeys, RootCertStore};
 
 use super::certificate::{Facts, Validity};
 use super::pem::{self, PemError};
@@ -127,6 +127,19 @@ impl Loader {
                 self.problem(
                     &files.key,
                     format_args!("is not the key of the certificate in \"{cert}\""),
+                );
+                return None;
+            }
+            Err(rustls::Error::InvalidCertificate(error)) => {
+                let hint = match error {
+                    CertificateError::Other(_) => {
+                        "; certificates of version 1, as openssl makes them without extensions, are not taken: add a subjectAltName"
+                    }
+                    _ => "",
+                };
+                self.problem(
+                    &files.cert,
+                    format_args!("holds a certificate that can't be used: {error}{hint}"),
                 );
                 return None;
             }

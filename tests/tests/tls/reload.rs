@@ -146,9 +146,17 @@ fn a_listener_that_listens_keeps_its_tls_whatever_becomes_of_the_others() {
     let text = std::fs::read_to_string(&file).unwrap();
     let (head, rest) = text.split_once("[[listeners]]").unwrap();
     let moved = format!("{head}[[listeners]]\naddress = \"127.0.0.1:1\"\n[[listeners]]{rest}");
-    std::fs::write(&file, moved).unwrap();
+    std::fs::write(&file, &moved).unwrap();
     let reloaded = live.server.running().reload().unwrap();
     assert_eq!(reloaded.at_next_start, ["listeners"]);
+    // As long as it is so, and no longer.
+    let again = live.server.running().reload().unwrap();
+    assert_eq!(again.at_next_start, ["listeners"]);
+    std::fs::write(&file, &text).unwrap();
+    let back = live.server.running().reload().unwrap();
+    assert_eq!(back.at_next_start, [""; 0]);
+    std::fs::write(&file, &moved).unwrap();
+    live.server.running().reload().unwrap();
     assert_eq!(shown(&live), before);
     // Even where the file has it no more.
     let (_, rest) = rest.split_once("[upstreams.a]").unwrap();
