@@ -326,7 +326,6 @@ impl Connection {
                     if !matches!(self.stream, Stream::Tcp(..) | Stream::Unix(_)) {
                         // TLS may have sent some of what it says that it has not taken.
                         self.has_written();
-                        return Err(Broken::Io(error).into());
                     }
                     if self.is_unwritten() {
                         return Err(Broken::Io(error).into());
