@@ -59,6 +59,13 @@ pub enum Ended {
     Closed,
 }
 
+impl Ended {
+    /// Closed for being too much (`ENHANCE_YOUR_CALM`); the reason may be lost with what was sent behind it.
+    pub fn is_calmed(self) -> bool {
+        [Self::Connection(11), Self::Closed].contains(&self)
+    }
+}
+
 /// A connection, down to the frames.
 #[derive(Debug)]
 pub struct Frames {
@@ -271,6 +278,16 @@ impl Frames {
             }
         }
         code
+    }
+
+    /// Sends the same again and again, until the other end closes or all has been sent. What comes back is not read, as far
+    /// as the system's buffers do not hold it.
+    pub fn flood(&mut self, bytes: &[u8], times: usize) {
+        for _ in 0..times {
+            if self.wire.try_write(bytes).is_err() {
+                return;
+            }
+        }
     }
 
     /// That the connection is alive: a PING is answered.

@@ -10,7 +10,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sluicegate_tests::frames::Ended::{self, Closed, Connection, Status};
+use sluicegate_tests::frames::Ended::{Connection, Status};
 use sluicegate_tests::frames::{Frames, GET, POST, block, flag, frame, kind};
 use sluicegate_tests::{Answer, Gateway, RawUpstream, Signal, Upstream};
 
@@ -28,21 +28,6 @@ fn memory() -> usize {
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.unwrap().split_whitespace().nth(1).unwrap();
     kib.parse::<usize>().unwrap() * 1024
-}
-
-/// Sends the same again and again, until the other end closes or all has been sent. What comes back is not read, as far as
-/// the system's buffers do not hold it.
-fn flood(frames: &mut Frames, bytes: &[u8], times: usize) {
-    for _ in 0..times {
-        if frames.wire.try_write(bytes).is_err() {
-            return;
-        }
-    }
-}
-
-/// Closed for being too much; the reason may be lost with what was sent behind it.
-fn is_calmed(ended: Ended) -> bool {
-    [Connection(ENHANCE_YOUR_CALM), Closed].contains(&ended)
 }
 
 /// Somebody who is served in HTTP/1.1, over one connection, all the time.
@@ -116,10 +101,10 @@ fn empty_pieces_of_a_body_fill_no_memory() {
         let mut frames = Frames::connect(gateway.address());
         frames.request(1, POST, false);
         let many = piece.repeat(1000);
-        flood(&mut frames, &many, 500);
+        frames.flood(&many, 500);
         // Sent more than is taken for a body's sake.
         let ended = frames.ended();
-        assert!(is_calmed(ended), "{ended:?}");
+        assert!(ended.is_calmed(), "{ended:?}");
         is_served(&gateway);
     }
     let grown = memory().saturating_sub(before);

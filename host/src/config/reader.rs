@@ -5,6 +5,7 @@
 //! never seen outside: a report with problems refuses the file. When a section is finished, every
 //! key that nobody asked for is an unknown key.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -75,6 +76,18 @@ impl<'t> Node<'t> {
             self.unexpected(expected);
         }
         text
+    }
+
+    /// What a text means that may hold a password: itself, or with "env:NAME" what that environment variable has.
+    pub(super) fn held_by_environment<'a>(&self, text: &'a str) -> Option<Cow<'a, str>> {
+        let Some(name) = text.strip_prefix("env:") else {
+            return Some(Cow::Borrowed(text));
+        };
+        let held = std::env::var(name).ok().map(Cow::Owned);
+        if held.is_none() {
+            self.problem("this environment variable is not set");
+        }
+        held
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {

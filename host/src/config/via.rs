@@ -104,15 +104,8 @@ fn address(node: &Node<'_>) -> Option<Option<ForwardProxy>> {
         node.problem(format!("expected {EXPECTED}"));
         return None;
     };
-    let held = text.strip_prefix("env:").map(std::env::var);
-    let text = match &held {
-        Some(Ok(value)) => value,
-        Some(Err(_)) => {
-            node.problem("this environment variable is not set");
-            return None;
-        }
-        None => text,
-    };
+    let text = node.held_by_environment(text)?;
+    let text = &*text;
     if text == "direct" {
         return Some(None);
     }

@@ -51,24 +51,22 @@ pub fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Those of the trailers that were announced, and may be trailers at all.
 pub fn kept(trailers: &HeaderMap, announced: &[HeaderName]) -> HeaderMap {
-    let mut kept = HeaderMap::new();
-    for (name, value) in trailers {
-        if announced.contains(name) && may_be_trailer(name) {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
+    those(trailers, |name| {
+        announced.contains(name) && may_be_trailer(name)
+    })
 }
 
 /// Those of the trailers that may be trailers. HTTP/2 keeps them apart from the head for good, and gRPC announces none.
 pub fn allowed(trailers: &HeaderMap) -> HeaderMap {
-    let mut allowed = HeaderMap::new();
-    for (name, value) in trailers {
-        if may_be_trailer(name) {
-            allowed.append(name.clone(), value.clone());
-        }
+    those(trailers, may_be_trailer)
+}
+
+fn those(trailers: &HeaderMap, pass: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let mut those = HeaderMap::new();
+    for (name, value) in trailers.iter().filter(|(name, _)| pass(name)) {
+        those.append(name.clone(), value.clone());
     }
-    allowed
+    those
 }
 
 #[cfg(test)]

@@ -2,5 +2,7 @@
 //! compression are the `h2` crate's; what is here is the gateway's use of them.
 //!
 //! - [`tunnel`]: a stream of an HTTP/2 connection as bytes, for what comes behind an extended CONNECT (RFC 8441)
+//! - [`room`]: how much of a stream its other end takes
 
+pub mod room;
 pub mod tunnel;

@@ -8,6 +8,8 @@ use bytes::{Buf as _, Bytes};
 use h2::{Reason, RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::room::poll_room;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Tunnel {
@@ -94,15 +96,10 @@ impl AsyncWrite for Tunnel {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.send.reserve_capacity(bytes.len());
-        while self.send.capacity() == 0 {
-            match ready!(self.send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
-        let size = bytes.len().min(self.send.capacity());
+        let size = match ready!(poll_room(&mut self.send, bytes.len(), cx)) {
+            Some(size) => size.map_err(broken)?,
+            None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        };
         let part = Bytes::copy_from_slice(bytes.get(..size).unwrap_or(&[]));
         self.send.send_data(part, false).map_err(broken)?;
         Poll::Ready(Ok(size))

@@ -1,25 +1,10 @@
 //! Clients that mean harm. Beside each of them somebody else is served.
 
-use sluicegate_tests::frames::Ended::{self, Closed, Connection, Status, Stream};
+use sluicegate_tests::frames::Ended::{Connection, Status, Stream};
 use sluicegate_tests::frames::{Frames, GET, POST, PREFACE, block, flag, frame, kind};
 use sluicegate_tests::{Answer, End, Gateway, RawUpstream, Signal, Upstream, wait_until};
 
 const ENHANCE_YOUR_CALM: u32 = 11;
-
-/// Sends the same again and again, until the other end closes or all has been sent. What comes back is not read, as far as
-/// the system's buffers do not hold it.
-fn flood(frames: &mut Frames, bytes: &[u8], times: usize) {
-    for _ in 0..times {
-        if frames.wire.try_write(bytes).is_err() {
-            return;
-        }
-    }
-}
-
-/// Closed for being too much; the reason may be lost with what was sent behind it.
-fn is_calmed(ended: Ended) -> bool {
-    [Connection(ENHANCE_YOUR_CALM), Closed].contains(&ended)
-}
 
 /// Somebody who is served in HTTP/1.1, over one connection, all the time.
 fn is_served(gateway: &Gateway) {
@@ -48,7 +33,7 @@ fn requests_that_are_taken_back_at_once_end_the_connection() {
         sent += 1;
     }
     let ended = frames.ended();
-    assert!(is_calmed(ended), "{ended:?}");
+    assert!(ended.is_calmed(), "{ended:?}");
     is_served(&gateway);
     let taken = upstream.connections();
     assert!(taken < 1000, "{taken} connections for {sent} requests");
@@ -161,13 +146,9 @@ fn a_head_without_an_end_is_bounded() {
     for piece in [&b""[..], &filled] {
         let mut frames = Frames::connect(gateway.address());
         frames.write(kind::HEADERS, flag::END_STREAM, 1, &block(GET));
-        flood(
-            &mut frames,
-            &frame(kind::CONTINUATION, 0, 1, piece),
-            100_000,
-        );
+        frames.flood(&frame(kind::CONTINUATION, 0, 1, piece), 100_000);
         let ended = frames.ended();
-        assert!(is_calmed(ended) || ended == Connection(9), "{ended:?}");
+        assert!(ended.is_calmed() || ended == Connection(9), "{ended:?}");
         is_served(&gateway);
     }
 }

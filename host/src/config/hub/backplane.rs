@@ -8,15 +8,8 @@ const EXPECTED: &str = r#""memory", an address such as "redis://:PASSWORD@HOST:6
 /// What is wrong never repeats an address, which may have a password in it.
 pub(super) fn read(node: &Node<'_>) -> Option<Backplane> {
     let text = node.string_like(EXPECTED)?;
-    let held = text.strip_prefix("env:").map(std::env::var);
-    let text = match &held {
-        Some(Ok(value)) => value,
-        Some(Err(_)) => {
-            node.problem("this environment variable is not set");
-            return None;
-        }
-        None => text,
-    };
+    let text = node.held_by_environment(text)?;
+    let text = &*text;
     if text == "memory" {
         return Some(Backplane::Memory);
     }

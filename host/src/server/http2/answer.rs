@@ -15,6 +15,7 @@ use crate::exchange::body::BodyError;
 use crate::exchange::{Failure, grpc, hop_by_hop, trailers};
 use crate::http1::grammar;
 use crate::http1::response::has_no_body;
+use crate::http2::room::poll_room;
 use crate::observe::record::Recorded;
 use crate::timer::Timer;
 
@@ -140,29 +141,25 @@ impl Answer {
 
     /// Sends as much of the piece as the client takes.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.send.reserve_capacity(self.piece.len());
-        while self.send.capacity() == 0 {
-            match self.send.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => return Poll::Ready(Err(Broken::Gone)),
-                Poll::Pending => {
-                    if !self.timer.is_running() {
-                        self.timer.start(self.patience);
-                    }
-                    if let Poll::Ready(error) = self.body.poll_overdue(cx) {
-                        return Poll::Ready(Err(self.broke(&error)));
-                    }
-                    // The other direction has nothing to do with a client that does not read.
-                    self.body.drive_upload(cx);
-                    ready!(self.timer.poll(cx));
-                    tracing::debug!("a client took nothing for {:?}", self.patience);
-                    self.send.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Err(Broken::Gone));
+        let size = match poll_room(&mut self.send, self.piece.len(), cx) {
+            Poll::Ready(Some(Ok(size))) => size,
+            Poll::Ready(_) => return Poll::Ready(Err(Broken::Gone)),
+            Poll::Pending => {
+                if !self.timer.is_running() {
+                    self.timer.start(self.patience);
                 }
+                if let Poll::Ready(error) = self.body.poll_overdue(cx) {
+                    return Poll::Ready(Err(self.broke(&error)));
+                }
+                // The other direction has nothing to do with a client that does not read.
+                self.body.drive_upload(cx);
+                ready!(self.timer.poll(cx));
+                tracing::debug!("a client took nothing for {:?}", self.patience);
+                self.send.send_reset(Reason::CANCEL);
+                return Poll::Ready(Err(Broken::Gone));
             }
-        }
+        };
         self.timer.stop();
-        let size = self.piece.len().min(self.send.capacity());
         let part = self.piece.split_to(size);
         let is_last = self.piece.is_empty() && self.body.is_end_stream();
         if is_last {

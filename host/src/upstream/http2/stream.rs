@@ -17,6 +17,7 @@ use crate::exchange::trailers;
 use crate::http1::Malformed;
 use crate::http1::grammar;
 use crate::http1::response::{HeadError, has_no_body};
+use crate::http2::room::poll_room;
 use crate::timer::Timer;
 use crate::upstream::connection::{Broken, SendError, Unanswered};
 use crate::upstream::link::Head;
@@ -275,15 +276,8 @@ impl Upload {
 
     /// Sends as much of the piece as the target takes; `true`: it was the last one.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
-        self.send.reserve_capacity(self.piece.len());
-        while self.send.capacity() == 0 {
-            match ready!(self.send.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                None => return Poll::Ready(Err(Error::Closed)),
-            }
-        }
-        let size = self.piece.len().min(self.send.capacity());
+        let room = ready!(poll_room(&mut self.send, self.piece.len(), cx));
+        let size = room.ok_or(Error::Closed)??;
         let part = self.piece.split_to(size);
         let is_last = self.piece.is_empty() && self.body.is_end_stream();
         self.send.send_data(part, is_last)?;
