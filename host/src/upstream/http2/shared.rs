@@ -80,23 +80,29 @@ impl Shared {
         }))
     }
 
-    /// As [`Self::take_place`], if the connection leads to where its target is today. If it does not, no other exchange is begun
-    /// on it.
-    pub fn take_place_to(self: &Rc<Self>, way: &Way) -> Option<Place> {
+    /// Whether the connection can carry one more exchange, and leads to where its target is today. If it does not lead there, no
+    /// other exchange is begun on it.
+    pub fn has_room_to(&self, way: &Way) -> bool {
         if !self.destination.is_still(way) {
             self.is_over.set(true);
         }
-        self.take_place()
+        self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.is_usable() && self.in_use.get() < self.send.current_max_send_streams()
     }
 
     /// A place for an exchange, if the connection can carry one more.
     pub fn take_place(self: &Rc<Self>) -> Option<Place> {
-        if !self.is_usable() || self.in_use.get() >= self.send.current_max_send_streams() {
-            return None;
-        }
+        self.has_room().then(|| self.occupy())
+    }
+
+    /// A place for an exchange for which there [is room](Self::has_room_to).
+    pub(super) fn occupy(self: &Rc<Self>) -> Place {
         self.in_use.set(self.in_use.get() + 1);
         self.idle_since.set(None);
-        Some(Place(Rc::clone(self)))
+        Place(Rc::clone(self))
     }
 
     /// Whether new exchanges can be begun, as far as is known.

@@ -30,13 +30,10 @@ impl Spares {
     /// any more grow empty and are closed.
     pub fn take_place(&self, way: &Way) -> Option<Place> {
         let connections = self.connections.borrow();
-        let mut usable: Vec<&Rc<Shared>> = connections.iter().collect();
-        if usable.len() > 1 {
-            usable.sort_by_key(|shared| std::cmp::Reverse(shared.in_use()));
-        }
-        usable
-            .into_iter()
-            .find_map(|shared| shared.take_place_to(way))
+        let with_room = connections.iter().filter(|shared| shared.has_room_to(way));
+        with_room
+            .max_by_key(|shared| shared.in_use())
+            .map(Shared::occupy)
     }
 
     /// Whether the target has chosen HTTP/1.1, so that nobody need wait for another's connection.
